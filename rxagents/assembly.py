@@ -1,0 +1,142 @@
+"""From increments to the finished thing: how deltas, results and completions make one Message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from .values import Completion, Delta, FunctionResult, Message, Role, ToolCall, Usage
+
+__all__ = ["assemble", "assemble_calls"]
+
+_STANDARD = frozenset(("content", "function_call", "refusal", "tool_calls", "role"))
+
+
+def assemble_calls(deltas: Iterable[Delta], fallback_id: str = "call") -> tuple[ToolCall, ...]:
+    """Joins the fragments of tool calls by their `index`, in the order of the indices.
+
+    Providers send the id and the name once, in the first fragment of a call, and the arguments in
+    pieces (OpenAI, chat-completion chunk object). Where a provider leaves the index out, a new id
+    begins a new call; where it leaves the id out, one is made from `fallback_id`.
+    """
+    calls: dict[int, dict[str, str]] = {}
+    latest = -1
+    for increment in deltas:
+        for fragment in increment["tool_calls"] or ():
+            index = fragment.get("index")
+            if index is None:
+                begins = fragment.get("id") and fragment["id"] != calls.get(latest, {}).get("id")
+                index = latest + 1 if begins or latest < 0 else latest
+            latest = index
+            call = calls.setdefault(index, {"id": "", "name": "", "arguments": "", "type": ""})
+            function = fragment.get("function") or {}
+            call["id"] = call["id"] or fragment.get("id") or ""
+            call["type"] = call["type"] or fragment.get("type") or ""
+            call["name"] += function.get("name") or ""
+            call["arguments"] += function.get("arguments") or ""
+    return tuple(
+        ToolCall(
+            id=call["id"] or f"{fallback_id}_{index}",
+            type=call["type"] or "function",
+            function={"arguments": call["arguments"], "name": call["name"]},
+        )
+        for index, call in sorted(calls.items())
+    )
+
+
+def assemble(
+    items: Sequence[Delta | FunctionResult],
+    completions: Sequence[Completion] = (),
+    *,
+    role: Role = "assistant",
+    name: str | None = None,
+    finish_reason: str | None = None,
+    fallback_id: str = "call",
+) -> Message:
+    """Folds everything that a message stream carried into its Message.
+
+    The content is the concatenation of all its tokens. Each run of deltas that was followed by
+    function results is a round: its calls and their answers become `steps`. Calls that nobody
+    answered stay in `tool_calls`.
+
+    Args:
+        items: The deltas, with the function results between them.
+        completions: One for each model call, in order.
+        role: Of the message.
+        name: Of its speaker.
+        finish_reason: Overrules the model's own (`interrupted`, `error`).
+        fallback_id: The stem of the ids of calls that came without one.
+    """
+    steps: list[Message] = []
+    content: list[str] = []
+    refusal: list[str] = []
+    extra: dict[str, Any] = {}
+    open_round: list[Delta] = []
+    calls: tuple[ToolCall, ...] = ()
+    answered: list[FunctionResult] = []
+
+    def close_round() -> None:
+        nonlocal calls
+        if not answered:
+            return
+        ids = {result.id for result in answered}
+        text = "".join(d["content"] for d in open_round if d["content"])
+        done = tuple(call for call in calls if call.id in ids)
+        steps.append(Message(role=role, content=text or None, name=name, tool_calls=done))
+        steps.extend(
+            Message(role="tool", content=r.result, name=r.name, tool_call_id=r.id) for r in answered
+        )
+        calls = tuple(call for call in calls if call.id not in ids)
+        open_round.clear()
+        answered.clear()
+
+    for item in items:
+        if isinstance(item, FunctionResult):
+            if not answered:
+                calls = assemble_calls(open_round, f"{fallback_id}_{len(steps)}")
+            answered.append(item)
+            continue
+        close_round()
+        open_round.append(item)
+        if item["content"]:
+            content.append(item["content"])
+        if item["refusal"]:
+            refusal.append(item["refusal"])
+        if len(item) > 4:
+            _add_extra(extra, item)
+    if answered:
+        close_round()
+    else:
+        calls = assemble_calls(open_round, f"{fallback_id}_{len(steps)}")
+
+    usage = sum((c.usage for c in completions if c.usage), Usage())
+    last = completions[-1] if completions else Completion()
+    if last.model:
+        extra.setdefault("model", last.model)
+    if last.request_id:
+        extra.setdefault("request_id", last.request_id)
+    return Message(
+        role=role,
+        content="".join(content),
+        name=name,
+        tool_calls=calls,
+        refusal="".join(refusal) or None,
+        finish_reason=finish_reason or last.finish_reason,
+        usage=usage or None,
+        steps=tuple(steps),
+        metadata=extra,
+    )
+
+
+def _add_extra(extra: dict[str, Any], increment: Delta) -> None:
+    """Joins what a provider added, key by key: text and lists grow, anything else is replaced."""
+    for key, value in increment.items():
+        if key in _STANDARD or value is None:
+            continue
+        before = extra.get(key)
+        if isinstance(before, str) and isinstance(value, str):
+            extra[key] = before + value
+        elif isinstance(before, list) and isinstance(value, list):
+            extra[key] = [*before, *value]
+        else:
+            extra[key] = value
