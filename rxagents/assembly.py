@@ -52,6 +52,7 @@ def assemble(
     name: str | None = None,
     finish_reason: str | None = None,
     fallback_id: str = "call",
+    offset: int = 0,
 ) -> Message:
     """Folds everything that a message stream carried into its Message.
 
@@ -66,51 +67,55 @@ def assemble(
         name: Of its speaker.
         finish_reason: Overrules the model's own (`interrupted`, `error`).
         fallback_id: The stem of the ids of calls that came without one.
+        offset: The place of the first item in its stream; it makes those ids the same for a part of
+            a stream as for the whole.
     """
     steps: list[Message] = []
     content: list[str] = []
     refusal: list[str] = []
-    extra: dict[str, Any] = {}
+    added: dict[str, list[Any]] = {}
     open_round: list[Delta] = []
+    begun = offset
     calls: tuple[ToolCall, ...] = ()
     answered: list[FunctionResult] = []
 
     def close_round() -> None:
         nonlocal calls
-        if not answered:
-            return
         ids = {result.id for result in answered}
         text = "".join(d["content"] for d in open_round if d["content"])
         done = tuple(call for call in calls if call.id in ids)
         steps.append(Message(role=role, content=text or None, name=name, tool_calls=done))
-        steps.extend(
-            Message(role="tool", content=r.result, name=r.name, tool_call_id=r.id) for r in answered
-        )
+        steps.extend(Message(role="tool", content=r.result, name=r.name, tool_call_id=r.id) for r in answered)
         calls = tuple(call for call in calls if call.id not in ids)
         open_round.clear()
         answered.clear()
 
-    for item in items:
+    for position, item in enumerate(items, offset):
         if isinstance(item, FunctionResult):
             if not answered:
-                calls = assemble_calls(open_round, f"{fallback_id}_{len(steps)}")
+                calls = assemble_calls(open_round, f"{fallback_id}_{begun}")
             answered.append(item)
             continue
-        close_round()
+        if answered:
+            close_round()
+            begun = position
         open_round.append(item)
         if item["content"]:
             content.append(item["content"])
         if item["refusal"]:
             refusal.append(item["refusal"])
         if len(item) > 4:
-            _add_extra(extra, item)
+            for key, value in item.items():
+                if key not in _STANDARD and value is not None:
+                    added.setdefault(key, []).append(value)
     if answered:
         close_round()
     else:
-        calls = assemble_calls(open_round, f"{fallback_id}_{len(steps)}")
+        calls = assemble_calls(open_round, f"{fallback_id}_{begun}")
 
     usage = sum((c.usage for c in completions if c.usage), Usage())
     last = completions[-1] if completions else Completion()
+    extra = {key: _joined(values) for key, values in added.items()}
     if last.model:
         extra.setdefault("model", last.model)
     if last.request_id:
@@ -128,15 +133,10 @@ def assemble(
     )
 
 
-def _add_extra(extra: dict[str, Any], increment: Delta) -> None:
-    """Joins what a provider added, key by key: text and lists grow, anything else is replaced."""
-    for key, value in increment.items():
-        if key in _STANDARD or value is None:
-            continue
-        before = extra.get(key)
-        if isinstance(before, str) and isinstance(value, str):
-            extra[key] = before + value
-        elif isinstance(before, list) and isinstance(value, list):
-            extra[key] = [*before, *value]
-        else:
-            extra[key] = value
+def _joined(values: list[Any]) -> Any:
+    """What a provider added under one key: text and lists grow, of anything else the last counts."""
+    if all(isinstance(value, str) for value in values):
+        return "".join(values)
+    if all(isinstance(value, list) for value in values):
+        return [part for value in values for part in value]
+    return values[-1]

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -56,13 +56,13 @@ def delta(
     **extra: Any,
 ) -> Delta:
     """A Delta with all its keys in their order; what is not named is None."""
-    return {  # type: ignore[return-value]
+    increment: Delta = {
         "content": content,
         "function_call": function_call,
         "refusal": refusal,
         "tool_calls": tool_calls,
-        **extra,
     }
+    return cast(Delta, {**increment, **extra}) if extra else increment
 
 
 class Usage(BaseModel):

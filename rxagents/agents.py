@@ -1,0 +1,167 @@
+"""Agent: a model with a system prompt and tools, as an operator on conversations."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, TypeVar
+
+from reactivex import Observable
+
+from .bridges import forward, from_async
+from .errors import ConfigurationError, MaxRoundsError
+from .llm.requests import LLM, ChatRequest
+from .llm.wire import OthersAs, wire_messages, wire_turn
+from .loops import dropped
+from .participants import Emit, Participant
+from .sinks import just
+from .strategies import AllMessagesStrategy, ReadingStrategy, read
+from .streams import MessageStream
+from .threads import Limit
+from .tools import Tool, Toolbox
+from .transcripts import Item, Transcript
+from .values import ToolCall
+
+__all__ = ["Agent"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Agent(Participant):
+    """A model with a system prompt and tools.
+
+    At its turn it folds what it heard, asks its model, runs the tools that the model calls, and
+    asks again until there is an answer. It emits one Block with one MessageStream, which carries
+    the deltas of all rounds as they come, with the function results between them.
+
+    ```
+    source     -q-|
+    out        ---(B|)
+    B          ---m--|
+    m          ---Hi-|
+    ```
+
+    Args:
+        id: Its name in the conversation.
+        llm: The model.
+        description: What it is good for; a team's model reads it.
+        system_message: The system prompt.
+        tools: Tools or plain functions; `register_tool` adds more.
+        reading_strategy: Which messages the model gets to see.
+        others_as: The role in which other agents' words are sent: `assistant`, `user`, or None for
+            `user` only where the request would hold no user message.
+        max_rounds: Model calls in one turn; a model that still calls tools then fails the turn.
+        max_threads: How many blocking tools may be out at once.
+        params: Further parameters of each request (`temperature=0`).
+    """
+
+    def __init__(
+        self,
+        id: str,
+        llm: LLM,
+        description: str = "",
+        system_message: str = "",
+        *,
+        tools: Iterable[Tool | Callable[..., Any]] = (),
+        reading_strategy: ReadingStrategy | None = None,
+        others_as: OthersAs | None = None,
+        max_rounds: int = 20,
+        max_threads: int = 32,
+        **params: Any,
+    ) -> None:
+        super().__init__(id, description)
+        if not callable(llm):
+            raise ConfigurationError(
+                f"agent {id}: llm is a {type(llm).__name__}; give a model, such as OpenAILLM(...)"
+            )
+        if others_as not in (None, "assistant", "user"):
+            raise ConfigurationError(
+                f"agent {id}: others_as is 'assistant', 'user' or None, not {others_as!r}"
+            )
+        if max_rounds < 1:
+            raise ConfigurationError(f"agent {id}: max_rounds is {max_rounds}; it must be 1 or more")
+        self.llm = llm
+        self.system_message = system_message
+        self.toolbox = Toolbox(tools)
+        self.reading_strategy = reading_strategy or AllMessagesStrategy()
+        self.others_as: OthersAs | None = others_as
+        self.max_rounds = max_rounds
+        self.params = params
+        self._limit = Limit(max_threads)
+
+    def register_tool(
+        self, *, name: str | None = None, description: str | None = None, timeout: float | None = None
+    ) -> Callable[[F], F]:
+        """Decorates a function that the model may call; the function itself stays as it is.
+
+        Args:
+            name: The tool's name; by default the function's.
+            description: What it does, for the model; by default the docstring's first paragraph.
+            timeout: Seconds after which the model is told that it took too long.
+        """
+
+        def register(function: F) -> F:
+            self.toolbox.add(Tool(function, name=name, description=description, timeout=timeout))
+            return function
+
+        return register
+
+    def turn(self, transcript: Transcript) -> Observable[Item]:
+        return just(_Turn(self, transcript).stream)
+
+    async def request(self, transcript: Transcript) -> list[dict[str, Any]]:
+        """The messages with which a turn begins, in wire form."""
+        messages = wire_messages(
+            await read(self.reading_strategy, transcript), speaker=self.id, others_as=self.others_as
+        )
+        if self.system_message:
+            messages.insert(0, {"role": "system", "content": self.system_message})
+        return messages
+
+
+class _Turn:
+    """One turn: rounds of asking the model and running its tools, written into one message."""
+
+    def __init__(self, agent: Agent, transcript: Transcript) -> None:
+        self._agent = agent
+        self._transcript = transcript
+        self.stream = MessageStream(from_async(self._run), name=agent.id)
+
+    async def _run(self, emit: Emit) -> None:
+        agent = self._agent
+        messages = await agent.request(self._transcript)
+        for _ in range(agent.max_rounds):
+            begun = self.stream.length
+            await forward(agent.llm(self._request(messages)), emit)
+            calls = self.stream.assembled(begun).tool_calls
+            if not calls:
+                return
+            await self._answer(calls, emit)
+            messages = messages + wire_turn(self.stream.assembled(begun))
+        raise MaxRoundsError(
+            f"agent {agent.id}: the model called tools in {agent.max_rounds} rounds and never answered; "
+            "raise max_rounds, or tell it in the system message when to stop"
+        )
+
+    def _request(self, messages: list[dict[str, Any]]) -> ChatRequest:
+        agent = self._agent
+        return ChatRequest(
+            tuple(messages), agent.toolbox.definitions, params=dict(agent.params), agent=agent.id
+        )
+
+    async def _answer(self, calls: Iterable[ToolCall], emit: Emit) -> None:
+        """Runs the calls of one round side by side; the results go back in call order."""
+        agent = self._agent
+        answer = partial(
+            agent.toolbox.answer,
+            limit=agent._limit,
+            on_dropped=lambda error: dropped(error, f"a tool of agent {agent.id} raised after its run ended"),
+        )
+        running = [asyncio.ensure_future(answer(call)) for call in calls]
+        try:
+            for task in running:
+                emit(await task)
+        finally:
+            for task in running:
+                task.cancel()

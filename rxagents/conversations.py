@@ -1,0 +1,138 @@
+"""Conversation: the small mutable holder of a transcript, which a workflow keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, overload
+
+from .errors import InputError
+from .replays import Replay
+from .streams import StateUpdate
+from .transcripts import Item, Transcript
+from .values import Message, Usage, message_from
+
+__all__ = ["Conversation"]
+
+
+class Conversation(Sequence[Message]):
+    """A conversation that can be read, appended to, forked, stored and restored.
+
+    It is a witness of what runs: the messages of a run are in it as soon as they have ended, before
+    the run's own readers hear the end.
+
+    Args:
+        messages: To begin with: Messages, or dicts with `role` and `content`.
+        variables: Context variables.
+    """
+
+    def __init__(
+        self,
+        messages: Iterable[Message | Mapping[str, Any]] = (),
+        variables: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._folded = Transcript()
+        self._following: list[Item] = []
+        for message in messages:
+            self.append(message)
+        if variables:
+            self.update(variables)
+
+    @property
+    def transcript(self) -> Transcript:
+        """What the conversation has come to, as an immutable value."""
+        if not self._following:
+            return self._folded
+        following = list(self._following)
+        still_open = any(isinstance(item, Replay) and not item.ended for item in following)
+        folded = self._folded.fold_all(following)
+        if not still_open:
+            # a fold ignores what it has seen, so that an item followed meanwhile is not lost or doubled
+            self._folded = folded
+            del self._following[: len(following)]
+        return folded
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """All messages, oldest first."""
+        return self.transcript.messages
+
+    @property
+    def variables(self) -> Mapping[str, Any]:
+        """The context variables; set them with `update`."""
+        return self.transcript.variables
+
+    @property
+    def metrics(self) -> dict[str, int]:
+        """The tokens that all model calls took."""
+        return self.transcript.metrics
+
+    @property
+    def log(self) -> tuple[tuple[Any, ...], ...]:
+        """What was logged: tuples of a level, a subject, and its details."""
+        return self.transcript.log
+
+    def append(self, message: Message | Mapping[str, Any]) -> None:
+        """Adds a message at the end."""
+        if isinstance(message, Mapping):
+            message = message_from(message)
+        if not isinstance(message, Message):
+            raise InputError(
+                f"a conversation holds messages, but got {type(message).__name__}; "
+                "append a Message, or a dict with 'role' and 'content'"
+            )
+        self._folded = self.transcript.with_message(message)
+
+    def update(self, variables: Mapping[str, Any]) -> None:
+        """Sets context variables."""
+        self._folded = self.transcript.with_variables(variables)
+
+    def follow(self, item: Item) -> None:
+        """Takes in an item, now or when it ends; a block's messages one by one as they end."""
+        self._following.append(item)
+
+    def fork(self) -> Conversation:
+        """A conversation that goes on from here by itself. It costs nothing."""
+        twin = Conversation()
+        twin._folded = self.transcript
+        return twin
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON-able data; variables must be JSON-able for that."""
+        transcript = self.transcript
+        return {
+            "messages": [message.to_dict() for message in transcript],
+            "variables": dict(transcript.variables),
+            "usage": transcript.metrics,
+            "log": [list(entry) for entry in transcript.log],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Conversation:
+        """The conversation that `to_dict` wrote."""
+        restored = cls(data.get("messages", ()), data.get("variables"))
+        counted = Usage(**data.get("usage", {}))
+        said = restored._folded.usage
+        beside = Usage(
+            completion_tokens=counted.completion_tokens - said.completion_tokens,
+            prompt_tokens=counted.prompt_tokens - said.prompt_tokens,
+            total_tokens=counted.total_tokens - said.total_tokens,
+        )
+        log = tuple(tuple(entry) for entry in data.get("log", ()))
+        restored.follow(StateUpdate("restored", usage=beside, log=log))
+        return restored
+
+    def __len__(self) -> int:
+        return len(self.transcript)
+
+    def __iter__(self) -> Iterator[Message]:
+        return iter(self.transcript)
+
+    @overload
+    def __getitem__(self, index: int) -> Message: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Message, ...]: ...
+    def __getitem__(self, index: int | slice) -> Message | tuple[Message, ...]:
+        return self.transcript[index]
+
+    def __repr__(self) -> str:
+        return f"<Conversation of {len(self)} messages>"

@@ -1,0 +1,333 @@
+"""Anything a person would throw at an agent, as one flat conversation.
+
+The same flattening serves `say`, where strings are the user's, and what a function agent yields,
+where they are the agent's own. `concat_eager` keeps the order while all parts run at once.
+"""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop
+from collections import deque
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from reactivex import Observable, abc
+from reactivex.disposable import CompositeDisposable
+
+from .bridges import from_async, from_async_iterable
+from .conversations import Conversation
+from .errors import InputError
+from .inlets import listen
+from .inputs import WorkflowInput
+from .loops import enqueued
+from .replays import Replay
+from .sinks import Emitter, Sink, just
+from .streams import Block, MessageStream, StateUpdate
+from .transcripts import Item, Transcript
+from .values import Message, Role, message_from
+
+__all__ = ["Speaker", "concat_eager", "flatten", "in_turn", "say", "stream"]
+
+T = TypeVar("T")
+_ITEMS = (MessageStream, Block, StateUpdate, Transcript)
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """Whose words plain strings are."""
+
+    role: Role = "user"
+    name: str | None = None
+
+
+def say(*things: Any) -> Observable[Item]:
+    """Says something: the beginning of a pipeline.
+
+    Takes strings (messages of the user), dicts (with `role` or `content`: a message; with `text`: a
+    WorkflowInput), Messages, MessageStreams, Blocks, Conversations, lists of those nested to any
+    depth, observables, async iterables, awaitables; `None` is nothing; an exception fails the
+    conversation in its place. Emits one item for each, in order, and completes.
+
+    ```
+    say("a", ["b", later])    (ab)---c|
+    ```
+
+    Raises:
+        InputError: At once for what can be seen at once, else in the stream, for anything else.
+    """
+    _check(things)
+    return flatten(things, Speaker())
+
+
+def stream(
+    source: Iterable[Any] | AsyncIterable[Any] | Observable[Any],
+    *,
+    name: str | None = None,
+    role: Role = "assistant",
+) -> MessageStream:
+    """A message from an iterable, an async iterable or an observable of strings or deltas.
+
+    It starts with its first reader, and is read once, however many read it.
+
+    ```
+    source    --Hel-lo-|
+    stream    --Hel-lo-|
+    ```
+    """
+    if isinstance(source, Observable):
+        tokens: Observable[Any] = source
+    elif isinstance(source, AsyncIterable):
+        tokens = from_async_iterable(source)
+    elif isinstance(source, str):
+        tokens = just(source)
+    elif isinstance(source, Iterable):
+        tokens = _from_iterable(source)
+    else:
+        raise InputError(
+            f"a stream is made of an iterable, an async iterable or an observable, "
+            f"not of {type(source).__name__}"
+        )
+    return MessageStream(tokens, name=name, role=role)
+
+
+def flatten(thing: Any, speaker: Speaker) -> Observable[Item]:
+    """The items that a thing stands for, in order; whatever can run, runs at once."""
+    parts = list(_parts(thing, speaker))
+    if not any(isinstance(part, _Later) for part in parts):
+        return just(*parts)
+    sources = [part.items if isinstance(part, _Later) else just(part) for part in parts]
+    return concat_eager(just(*sources))
+
+
+@dataclass(frozen=True, slots=True)
+class _Later:
+    """Items that are not there yet."""
+
+    items: Observable[Item]
+
+
+def _parts(thing: Any, speaker: Speaker) -> Iterable[Any]:
+    if thing is None:
+        return
+    if isinstance(thing, _ITEMS):
+        if isinstance(thing, MessageStream) and thing.name is None and speaker.role == thing.role:
+            thing.name = thing.name if thing.ended else speaker.name
+        yield thing
+    elif isinstance(thing, Conversation):
+        yield thing.transcript
+    elif isinstance(thing, (str, Message, Mapping, WorkflowInput)):
+        yield MessageStream.of(_message(thing, speaker))
+    elif isinstance(thing, Exception):
+        yield _Later(_failing(thing))
+    elif isinstance(thing, Observable):
+        yield _Later(_each(thing, speaker))
+    elif isinstance(thing, (list, tuple)):
+        for part in thing:
+            yield from _parts(part, speaker)
+    elif isinstance(thing, AsyncIterable):
+        yield _Later(_each(from_async_iterable(thing), speaker))
+    elif isinstance(thing, Awaitable):
+        yield _Later(_each(_result_of(thing), speaker))
+    elif isinstance(thing, Iterable) and not isinstance(thing, (bytes, bytearray)):
+        yield _Later(_each(_from_iterable(thing), speaker))
+    else:
+        raise _no_message(thing)
+
+
+def _check(thing: Any) -> None:
+    """Refuses at once what can be seen to be no message, without starting anything."""
+    if isinstance(thing, Mapping) and not isinstance(thing, Message):
+        _message(thing, Speaker())
+    elif isinstance(thing, (list, tuple)):
+        for part in thing:
+            _check(part)
+    elif isinstance(thing, (bytes, bytearray, bool, int, float, type)) or not _speakable(thing):
+        raise _no_message(thing)
+
+
+def _speakable(thing: Any) -> bool:
+    kinds = (str, Message, WorkflowInput, Conversation, Exception, Observable)
+    return thing is None or isinstance(thing, (*_ITEMS, *kinds, AsyncIterable, Awaitable, Iterable))
+
+
+def _no_message(thing: Any) -> InputError:
+    return InputError(
+        f"{type(thing).__name__} is no message; say a string, a Message, a dict with 'role' and "
+        "'content', or a list, observable or async iterable of those"
+    )
+
+
+def _message(thing: Any, speaker: Speaker) -> Message:
+    if isinstance(thing, str):
+        return Message(role=speaker.role, content=thing, name=speaker.name)
+    if isinstance(thing, WorkflowInput):
+        return thing.to_message()
+    if isinstance(thing, Message):
+        unnamed = thing.name is None and speaker.name is not None and thing.role == speaker.role
+        return thing.model_copy(update={"name": speaker.name}) if unnamed else thing
+    if "role" in thing or "content" in thing:
+        return message_from({"role": speaker.role, "name": speaker.name, **thing})
+    if "text" in thing:
+        return WorkflowInput.from_dict(thing).to_message()
+    raise InputError(
+        f"a dict with the keys {sorted(map(str, thing))} is no message; it needs 'role' and "
+        "'content', or 'text'"
+    )
+
+
+def _failing(error: Exception) -> Observable[Any]:
+    return Emitter(lambda sink: sink.on_error(error))
+
+
+def _result_of(thing: Awaitable[Any]) -> Observable[Any]:
+    async def run(emit: Callable[[Any], None]) -> None:
+        emit(await thing)
+
+    return from_async(run)
+
+
+def _from_iterable(iterable: Iterable[T]) -> Observable[T]:
+    return Emitter(lambda sink: _pull(iter(iterable), sink))
+
+
+def _pull(iterator: Any, sink: Sink[Any]) -> Callable[[], None]:
+    def pull() -> None:
+        try:
+            for item in iterator:
+                sink.on_next(item)
+                if sink.stopped:
+                    return
+        except Exception as error:
+            sink.on_error(error)
+        else:
+            sink.on_completed()
+
+    enqueued(pull)
+    return getattr(iterator, "close", lambda: None)
+
+
+def _each(source: Observable[Any], speaker: Speaker) -> Observable[Item]:
+    return concat_eager(source, lambda thing: flatten(thing, speaker))
+
+
+def concat_eager(
+    sources: Observable[Any], to_source: Callable[[Any], Observable[T]] | None = None
+) -> Observable[T]:
+    """Runs all sources at once and delivers them one after the other, each from its beginning.
+
+    A source that is not yet its turn is kept in a list; the one whose turn it is streams through.
+    An error comes in its place in the order. (RxPY's own `concat_all` loses what a hot source emits
+    before its turn.)
+
+    ```
+    a          --a--a-------|
+    b          -b--b-b|
+    together   --a--a-------(bbb|)
+    ```
+    """
+
+    def start(sink: Sink[T]) -> abc.DisposableBase:
+        return _Lanes(sink, sources, to_source or (lambda source: source))
+
+    return Emitter(start)
+
+
+class _Lanes(CompositeDisposable):
+    """The lanes of one `concat_eager`: the first is live, the others wait."""
+
+    def __init__(
+        self, sink: Sink[T], sources: Observable[Any], to_source: Callable[[Any], Observable[T]]
+    ) -> None:
+        super().__init__()
+        self._sink: Sink[Any] = sink
+        self._loop: AbstractEventLoop = sink.loop
+        self._lanes: deque[_Lane] = deque()
+        self._to_source = to_source
+        self._outer_done = False
+        self._advancing = False
+        self.add(listen(sources, self._loop, self._open, self._outer_failed, self._outer_ended))
+
+    def _open(self, thing: Any) -> None:
+        lane = _Lane()
+        self._lanes.append(lane)
+
+        def next_(item: Any) -> None:
+            if lane is self._lanes[0] and not lane.waiting and not self._advancing:
+                self._sink.on_next(item)
+            else:
+                lane.waiting.append(item)
+
+        def ended(error: Exception | None = None) -> None:
+            lane.done, lane.error = True, error
+            if self._lanes and lane is self._lanes[0]:
+                self._advance()
+
+        try:
+            source = self._to_source(thing)
+        except Exception as error:
+            ended(error)
+            return
+        self.add(listen(source, self._loop, next_, ended, ended))
+
+    def _outer_failed(self, error: Exception) -> None:
+        # in its place: after everything that was there before
+        lane = _Lane()
+        lane.done, lane.error = True, error
+        self._lanes.append(lane)
+        self._outer_ended()
+
+    def _outer_ended(self) -> None:
+        self._outer_done = True
+        if not self._lanes or self._lanes[0].done:
+            self._advance()
+
+    def _advance(self) -> None:
+        if self._advancing:  # a delivery set this off; the loop that delivers goes on by itself
+            return
+        self._advancing = True
+        try:
+            self._deliver()
+        finally:
+            self._advancing = False
+
+    def _deliver(self) -> None:
+        while self._lanes and not self._sink.stopped:
+            lane = self._lanes[0]
+            while lane.waiting:
+                self._sink.on_next(lane.waiting.popleft())
+            if not lane.done:
+                return
+            if lane.error is not None:
+                self._sink.on_error(lane.error)
+                return
+            self._lanes.popleft()
+        if self._outer_done:
+            self._sink.on_completed()
+
+
+class _Lane:
+    __slots__ = ("done", "error", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: deque[Any] = deque()
+        self.done = False
+        self.error: Exception | None = None
+
+
+def in_turn(source: Observable[Item]) -> Observable[Item]:
+    """Starts every message and block at once, and emits each when the one before it has ended."""
+
+    def whole(item: Item) -> Observable[Item]:
+        if not isinstance(item, Replay):
+            return just(item)
+
+        def start(sink: Sink[Item]) -> abc.DisposableBase:
+            hold = item.hold()
+            sink.on_next(item)
+            item.on_end(lambda _: sink.on_completed())
+            return hold
+
+        return Emitter(start)
+
+    return concat_eager(source, whole)

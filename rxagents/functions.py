@@ -1,0 +1,161 @@
+"""Function agents: `@agent`, `@agent.live` and `as_agent`, for agents that need no class."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from reactivex import Observable, abc
+
+from .bridges import from_async
+from .errors import ConfigurationError
+from .flatten import Speaker, flatten, in_turn
+from .participants import Emit, Participant, hear
+from .replays import Replay
+from .sinks import Emitter, Sink, just
+from .streams import Block, MessageStream
+from .transcripts import Item, Transcript
+from .walks import message_streams
+
+__all__ = ["FunctionAgent", "LiveAgent", "agent", "as_agent"]
+
+Operator = Callable[[Observable[Item]], Observable[Item]]
+Function = Callable[[Any], Any]
+
+
+class FunctionAgent(Participant):
+    """An agent whose turn is a function of the transcript.
+
+    The function may be plain or async, and return or yield anything that `say` takes; strings are
+    its own words. All that it replies with runs at once and is delivered in order, token by token.
+
+    ```
+    source     -q-|
+    out        ---(B|)
+    B          ---a--b--|
+    ```
+    """
+
+    def __init__(self, function: Callable[[Transcript], Any], id: str, description: str = "") -> None:
+        super().__init__(id, description)
+        self._function = function
+
+    def turn(self, transcript: Transcript) -> Observable[Item]:
+        return _replied(self, lambda: self._function(transcript))
+
+
+class LiveAgent(Participant):
+    """An agent that is called at once, with the messages as they come.
+
+    The function gets a replay of MessageStreams, which it may iterate with `async for` or pipe, and
+    gives its reply as a FunctionAgent does.
+
+    ```
+    source     -a---b-|
+    out        (B|)
+    B          -A---B-|
+    ```
+    """
+
+    def __init__(
+        self, function: Callable[[Replay[MessageStream]], Any], id: str, description: str = ""
+    ) -> None:
+        super().__init__(id, description)
+        self._function = function
+
+    def __call__(self, source: Observable[Item]) -> Observable[Item]:
+        async def begin(emit: Emit) -> None:
+            heard = Replay[Item](source)
+            emit(Block(self.id, self._reply(heard)))
+            await hear(heard, emit)
+
+        return from_async(begin)
+
+    def turn(self, transcript: Transcript) -> Observable[Item]:
+        return self._reply(flatten(list(transcript), Speaker()))
+
+    def _reply(self, source: Observable[Item]) -> Observable[Item]:
+        messages = Replay[MessageStream](message_streams(source, inputs=True))
+        return _replied(self, lambda: self._function(messages))
+
+
+def _replied(participant: Participant, reply: Callable[[], Any]) -> Observable[Item]:
+    def start(sink: Sink[Item]) -> abc.DisposableBase:
+        speaker = Speaker("assistant", participant.id)
+        return in_turn(flatten(reply(), speaker)).subscribe(sink)
+
+    return Emitter(start)
+
+
+class _AgentDecorator:
+    """`@agent`, `@agent(id=…)` and `@agent.live`."""
+
+    def __call__(
+        self, function: Function | None = None, *, id: str | None = None, description: str | None = None
+    ) -> Any:
+        """Makes an agent of a function that is called with the Transcript at its turn.
+
+        Args:
+            function: Plain or async; returns or yields anything that `say` takes.
+            id: Its id; by default the function's name.
+            description: By default the first line of the docstring.
+        """
+        return self._decorated(FunctionAgent, function, id, description)
+
+    def live(
+        self, function: Function | None = None, *, id: str | None = None, description: str | None = None
+    ) -> Any:
+        """Makes an agent of a function that is called at once, with the messages as they come.
+
+        Args:
+            function: Takes a replay of MessageStreams: `async for message in messages`.
+            id: Its id; by default the function's name.
+            description: By default the first line of the docstring.
+        """
+        return self._decorated(LiveAgent, function, id, description)
+
+    @staticmethod
+    def _decorated(
+        kind: type[FunctionAgent] | type[LiveAgent],
+        function: Function | None,
+        id: str | None,
+        description: str | None,
+    ) -> Any:
+        def decorate(function: Function) -> Participant:
+            text = inspect.getdoc(function) or ""
+            first = text.partition("\n")[0]
+            return kind(function, id or function.__name__, first if description is None else description)
+
+        return decorate if function is None else decorate(function)
+
+
+agent = _AgentDecorator()
+
+
+class _NamedOperator(Participant):
+    """An operator with a name: what it emits stands in a block."""
+
+    def __init__(self, id: str, operator: Operator, description: str) -> None:
+        super().__init__(id, description)
+        self._operator = operator
+
+    def __call__(self, source: Observable[Item]) -> Observable[Item]:
+        return just(Block(self.id, self._operator(source)))
+
+    def turn(self, transcript: Transcript) -> Observable[Item]:
+        return self._operator(just(transcript))
+
+
+def as_agent(id: str, operator: Operator, description: str = "") -> Participant:
+    """Names an operator on conversations, so that it can be a member of a team.
+
+    ```
+    source     -q-|
+    out        (B|)
+    B          ---a--|
+    ```
+    """
+    if not callable(operator):
+        raise ConfigurationError(f"as_agent {id}: {type(operator).__name__} is no operator on conversations")
+    return _NamedOperator(id, operator, description)

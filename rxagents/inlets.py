@@ -1,0 +1,125 @@
+"""How an operator hears a source: items that come on another thread hop onto the loop, once."""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from reactivex import Observable, abc
+
+from .loops import dropped, hop, is_on
+from .schedulers import LoopScheduler
+
+__all__ = ["listen"]
+
+T = TypeVar("T")
+
+
+class _Inlet(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
+    """The receiving end of an operator: brings foreign threads' items onto the loop, in order."""
+
+    __slots__ = (
+        "_flushing",
+        "_loop",
+        "_on_completed",
+        "_on_error",
+        "_on_next",
+        "_queue",
+        "_stopped",
+        "subscription",
+    )
+
+    def __init__(
+        self,
+        loop: AbstractEventLoop,
+        on_next: Callable[[T], object],
+        on_error: Callable[[Exception], object],
+        on_completed: Callable[[], object],
+    ) -> None:
+        self._loop = loop
+        self._on_next = on_next
+        self._on_error = on_error
+        self._on_completed = on_completed
+        self._queue: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._flushing = False
+        self._stopped = False
+        self.subscription: abc.DisposableBase | None = None
+
+    def on_next(self, value: T) -> None:
+        if self._queue or not is_on(self._loop):
+            self._hand_over(self._next, value)
+        elif not self._stopped:
+            self._next(value)
+
+    def _next(self, value: T) -> None:
+        try:
+            self._on_next(value)
+        except Exception as error:
+            self.dispose()
+            self._on_error(error)
+
+    def on_error(self, error: Exception) -> None:
+        if self._queue or not is_on(self._loop):
+            self._hand_over(self._error, error)
+        else:
+            self._error(error)
+
+    def _error(self, error: Exception) -> None:
+        if self._stopped:
+            dropped(error, "an error came after the end of the subscription")
+            return
+        self._stopped = True
+        self._on_error(error)
+
+    def on_completed(self) -> None:
+        if self._queue or not is_on(self._loop):
+            self._hand_over(self._completed)
+        else:
+            self._completed()
+
+    def _completed(self) -> None:
+        if not self._stopped:
+            self._stopped = True
+            self._on_completed()
+
+    def _hand_over(self, action: Callable[..., None], *args: Any) -> None:
+        self._queue.append((action, args))
+        if not self._flushing:  # one hop for all that arrives before it lands
+            self._flushing = True
+            hop(self._loop, self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        # The entry stays in the queue while it is handled: what comes meanwhile lines up behind it.
+        while self._queue:
+            action, args = self._queue[0]
+            if not self._stopped:
+                action(*args)
+            self._queue.popleft()
+
+    def dispose(self) -> None:
+        self._stopped = True
+        if self.subscription is not None:
+            self.subscription.dispose()
+
+
+def listen(
+    source: Observable[T],
+    loop: AbstractEventLoop,
+    on_next: Callable[[T], object],
+    on_error: Callable[[Exception], object],
+    on_completed: Callable[[], object],
+) -> abc.DisposableBase:
+    """Subscribes to any observable; hears it on the loop, whatever thread it emits on.
+
+    What `on_next` raises ends the subscription and goes to `on_error`. The source gets the loop's
+    scheduler. To be called on the loop.
+    """
+    inlet = _Inlet(loop, on_next, on_error, on_completed)
+    subscription = source.subscribe(inlet, scheduler=LoopScheduler(loop))
+    inlet.subscription = subscription
+    if inlet._stopped:
+        subscription.dispose()
+    return inlet

@@ -1,0 +1,234 @@
+"""Chat completions as they stream: the `chat.completion.chunk` objects of OpenAI and of those like it.
+
+Source: OpenAI's API reference, "The chat completion chunk object", and recorded streams of OpenAI,
+Azure, DeepSeek, Groq, Mistral, OpenRouter, Snowflake and Crusoe for what the reference does not say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from pydantic_core import from_json, to_json
+
+from ..errors import ModelConnectionError, ModelProtocolError, ModelStreamError
+from ..values import Completion, Delta, Usage
+from .sse import SSEDecoder
+
+__all__ = ["ChatStreamDecoder"]
+
+_STANDARD = frozenset(("content", "function_call", "refusal", "role", "tool_calls"))
+_CALL = frozenset(("id", "function", "type", "index"))
+_EXCERPT = 200
+
+_T = TypeVar("_T")
+
+
+class ChatStreamDecoder:
+    """Turns the bytes of one streamed chat completion into Deltas, and at the end a Completion.
+
+    Only the first choice is read. Each `delta` of it becomes one Delta, also if it carries nothing;
+    a chunk without choices (Azure's prelude, the chunk with the usage) becomes none. What a provider
+    adds to a delta or to a tool call is kept under its own key, as it was sent, also if it is null.
+
+    Args:
+        request_id: The provider's id of the request, for the Completion.
+
+    Attributes:
+        done: True once the service has said `[DONE]`. What follows that is ignored.
+    """
+
+    def __init__(self, request_id: str | None = None) -> None:
+        self.done = False
+        self._sse = SSEDecoder()
+        self._request_id = request_id
+        self._model: str | None = None
+        self._finish_reason: str | None = None
+        self._usage: dict[str, Any] | None = None
+
+    @property
+    def completion(self) -> Completion:
+        """What is known so far of usage, finish reason and model; of several usages, the last."""
+        return Completion(
+            usage=None if self._usage is None else _usage(self._usage),
+            finish_reason=self._finish_reason,
+            model=self._model,
+            request_id=self._request_id,
+        )
+
+    def feed(self, chunk: bytes, emit: Callable[[Delta], None]) -> None:
+        """Emits the Deltas that this read completes.
+
+        Args:
+            chunk: What was read of the body; it may begin and end anywhere.
+            emit: Called with each Delta, in order, before an error behind it is raised.
+
+        Raises:
+            ModelStreamError: The service reported an error within the stream.
+            ModelProtocolError: A chunk is no JSON, or not of the shape of a chunk.
+        """
+        if self.done:
+            return
+        for name, data in self._sse.feed(chunk):
+            if data.startswith(b"[DONE]"):
+                self.done = True
+                return
+            self._take(name, data, emit)
+
+    def close(self, emit: Callable[[Delta], None]) -> None:
+        """To be called when the body has ended; emits the Delta of an event that lacks its blank line.
+
+        A service that says either `[DONE]` or a finish reason has said all (Snowflake leaves out the
+        reason, others leave out `[DONE]`).
+
+        Raises:
+            ModelConnectionError: The body ended before the answer was whole.
+            ModelStreamError: The last event was an error of the service.
+        """
+        if self.done:
+            return
+        for name, data in self._sse.close():
+            if data.startswith(b"[DONE]"):
+                self.done = True
+                return
+            try:
+                self._take(name, data, emit)
+            except ModelProtocolError as error:
+                # The end of the body cut this chunk, so it is the connection that is at fault.
+                raise ModelConnectionError(
+                    f"the stream ended within a chunk, before the answer was whole: {error}"
+                ) from error
+        if self._finish_reason is None:
+            raise ModelConnectionError(
+                "the stream ended before the answer was whole: it said neither a finish_reason nor [DONE]; "
+                "the service or a proxy before it closed the connection, so ask again"
+            )
+
+    def _take(self, name: str | None, data: bytes, emit: Callable[[Delta], None]) -> None:
+        try:
+            chunk = from_json(data)
+        except ValueError as error:
+            if not data or data.isspace():
+                return  # a heartbeat that is written as an event instead of a comment
+            chunk = _broken_json(data, name, error)
+        if chunk.__class__ is not dict:
+            if name == "error":
+                raise _reported(chunk)
+            raise _malformed(f"a chunk is {type(chunk).__name__} instead of an object", data)
+        # Counts and names of another shape are left out: an answer is not lost for its statistics.
+        if (usage := chunk.get("usage")) and usage.__class__ is dict:
+            self._usage = usage
+        if self._model is None and (model := chunk.get("model")).__class__ is str:
+            self._model = model or None
+        if name == "error" or chunk.get("error"):
+            raise _reported(chunk)
+        choices = chunk.get("choices")
+        if choices.__class__ is not list:
+            if choices is None and ("choices" in chunk or "usage" in chunk or name is not None):
+                return  # a chunk of statistics, or an event that by its name is no chunk (`event: ping`)
+            raise _malformed(f"the choices of a chunk are {type(choices).__name__} instead of a list", data)
+        for choice in choices:
+            if choice.__class__ is not dict:
+                raise _malformed(f"a choice is {type(choice).__name__} instead of an object", data)
+            if (index := choice.get("index")) and _checked(int, index, "index of a choice", data):
+                continue
+            if finish_reason := choice.get("finish_reason"):
+                self._finish_reason = _checked(str, finish_reason, "finish_reason", data)
+            raw = _checked(dict, choice.get("delta"), "delta", data)
+            if raw is None:
+                continue  # Azure reports the results of its asynchronous filter in a choice without one
+            content = raw.get("content")
+            if len(raw) == 1 and content.__class__ is str:  # what nearly every token looks like
+                emit({"content": content, "function_call": None, "refusal": None, "tool_calls": None})
+            else:
+                emit(_increment(raw, data))
+
+
+def _increment(raw: dict[str, Any], data: bytes) -> Delta:
+    """The Delta for a wire-form delta of any dialect."""
+    content = raw.get("content")
+    calls: list[Any] | None = _checked(list, raw.get("tool_calls"), "tool_calls", data)
+    parts = content if content.__class__ is list else None
+    increment: dict[str, Any] = {
+        "content": _text(parts) if parts is not None else _checked(str, content, "content", data),
+        "function_call": _checked(dict, raw.get("function_call"), "function_call", data),
+        "refusal": _checked(str, raw.get("refusal"), "refusal", data),
+        "tool_calls": None
+        if calls is None
+        else [_tool_call(each, data) for each in calls if each is not None],
+    }
+    for key in raw:
+        if key not in _STANDARD:
+            increment[key] = raw[key]
+    if parts is not None:
+        increment["content_parts"] = parts
+    return cast(Delta, increment)
+
+
+def _text(parts: list[Any]) -> str | None:
+    """The text among content parts (Mistral sends its thinking as parts of another type)."""
+    texts = (part.get("text") for part in parts if isinstance(part, dict) and part.get("type") == "text")
+    return "".join(text for text in texts if isinstance(text, str)) or None
+
+
+def _tool_call(raw: object, data: bytes) -> dict[str, Any]:
+    """A fragment of a tool call with all its keys in the order of the markers."""
+    call: dict[str, Any] = _checked(dict, raw, "entry of tool_calls", data) or {}
+    function: dict[str, Any] = _checked(dict, call.get("function"), "function of a tool call", data) or {}
+    fragment = {
+        "id": _checked(str, call.get("id"), "id of a tool call", data),
+        "function": {
+            "arguments": _checked(str, function.get("arguments"), "arguments of a tool call", data),
+            "name": _checked(str, function.get("name"), "name of a tool call", data),
+        },
+        "type": _checked(str, call.get("type"), "type of a tool call", data),
+        "index": _checked(int, call.get("index"), "index of a tool call", data),
+    }
+    for key in call:
+        if key not in _CALL:
+            fragment[key] = call[key]
+    return fragment
+
+
+def _usage(raw: dict[str, Any]) -> Usage:
+    """The counts that there are; providers leave some out, or send null."""
+    counts = {name: raw[name] for name in Usage.model_fields if raw.get(name).__class__ is int}
+    counts.setdefault("total_tokens", counts.get("prompt_tokens", 0) + counts.get("completion_tokens", 0))
+    return Usage(**counts)
+
+
+def _broken_json(data: bytes, name: str | None, error: ValueError) -> Any:
+    """What can be made of data that is no JSON: an error in plain text, a chunk with broken characters."""
+    text = data.decode("utf-8", "replace")
+    try:
+        # The standard replaces what is no UTF-8, and one broken character need not cost an answer.
+        return from_json(text)
+    except ValueError:
+        if name == "error":
+            return text
+        raise _malformed(f"a chunk is no JSON ({error})", data) from None
+
+
+def _checked(kind: type[_T], value: Any, name: str, data: bytes) -> _T | None:
+    """The value, if it is of that type or null. By class, so that `true` is no number."""
+    if value is not None and value.__class__ is not kind:
+        raise _malformed(f"the {name} is {type(value).__name__} instead of {kind.__name__}", data)
+    return value
+
+
+def _malformed(what: str, data: bytes) -> ModelProtocolError:
+    text = data.decode("utf-8", "replace")
+    return ModelProtocolError(f"{what}; the service sent: {_excerpt(text)}")
+
+
+def _reported(chunk: object) -> ModelStreamError:
+    """The service's error in its own words: `{"error": {"message": …}}`, or some of that, or text."""
+    body = (chunk.get("error") or chunk) if isinstance(chunk, dict) else chunk
+    message = body.get("message") if isinstance(body, dict) else body
+    if not isinstance(message, str) or not message:
+        message = f"the service reported an error: {_excerpt(to_json(body).decode())}"
+    return ModelStreamError(message, body)
+
+
+def _excerpt(text: str) -> str:
+    return text if len(text) <= _EXCERPT else f"{text[: _EXCERPT - 1]}…"

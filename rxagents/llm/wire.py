@@ -1,0 +1,72 @@
+"""Messages as a model gets to read them: the wire form of OpenAI's chat completions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from ..values import Message
+
+__all__ = ["OthersAs", "wire_messages", "wire_turn"]
+
+OthersAs = Literal["assistant", "user"]
+
+# What OpenAI accepts as the name of a speaker (API reference, chat completions, `name`).
+_NAME = re.compile(r"[^\s<|\\/>]{1,64}")
+
+
+def wire_messages(
+    messages: Iterable[Message], *, speaker: str | None, others_as: OthersAs | None = None
+) -> list[dict[str, Any]]:
+    """The messages in wire form, as the agent `speaker` reads them.
+
+    Its own messages are the assistant's, with the tool calls and results that led to them. Another
+    agent's are the assistant's too, unless the request would hold no user message: then they are
+    the user's, since a model answers a user. `others_as` decides otherwise. Of other agents only
+    the words are passed on, not their tools.
+    """
+    read = [message for message in messages if not _is_empty(message)]
+    if others_as is None:
+        others_as = "assistant" if any(message.role == "user" for message in read) else "user"
+    wire: list[dict[str, Any]] = []
+    for message in read:
+        if message.role != "assistant":
+            wire.append(_plain(message, message.role))
+        elif speaker is not None and message.name == speaker:
+            wire.extend(wire_turn(message))
+        else:
+            wire.append(_plain(message, others_as))
+    return wire
+
+
+def wire_turn(message: Message) -> list[dict[str, Any]]:
+    """A turn of the agent itself: each round's calls, their results, and what was said at last."""
+    wire = [_step(step) for step in message.steps]
+    said_before = sum(len(step.text) for step in message.steps if step.role == "assistant")
+    rest = message.content[said_before:] if isinstance(message.content, str) else message.content
+    if rest or message.refusal or not wire:
+        wire.append(_plain(message, "assistant") | {"content": rest or None})
+    return wire
+
+
+def _step(step: Message) -> dict[str, Any]:
+    if step.role == "tool":
+        return {"role": "tool", "tool_call_id": step.tool_call_id, "content": step.content}
+    calls = [call.model_dump() for call in step.tool_calls]
+    return _plain(step, "assistant") | {"content": step.content or None, "tool_calls": calls}
+
+
+def _plain(message: Message, role: str) -> dict[str, Any]:
+    wire: dict[str, Any] = {"role": role, "content": message.content or ""}
+    if message.role == "tool":
+        wire["tool_call_id"] = message.tool_call_id
+    elif message.name is not None and _NAME.fullmatch(message.name):
+        wire["name"] = message.name
+    if message.refusal and role == "assistant":
+        wire["refusal"] = message.refusal
+    return wire
+
+
+def _is_empty(message: Message) -> bool:
+    return not (message.content or message.steps or message.refusal)

@@ -1,0 +1,127 @@
+"""Participant: what agents, teams and users have in common. Each is an operator on conversations."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+from reactivex import Observable
+
+from .bridges import forward, from_async
+from .errors import ConfigurationError
+from .loops import hop, is_on
+from .replays import Replay
+from .streams import Block, StateUpdate
+from .transcripts import Item, Transcript
+from .values import Usage
+
+__all__ = ["Emit", "Participant", "hear", "named", "until_ended"]
+
+Emit = Callable[[Item], None]
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class Participant(ABC):
+    """Somebody who takes turns in a conversation, and an operator on it.
+
+    When its source completes it is its turn: it emits one Block, named by its id, that holds what
+    it does. It emits only what is new. StateUpdates from upstream pass, and the usage of the
+    messages it consumed goes on as one StateUpdate, so that a pipe loses no cost.
+
+    ```
+    source     -q-|
+    out        ---(B|)
+    B          ---a--|
+    ```
+
+    Args:
+        id: Its name in the conversation: `[A-Za-z0-9_-]{1,64}`.
+        description: What it is good for; a team's model reads it.
+    """
+
+    def __init__(self, id: str, description: str = "") -> None:
+        check_id(id, type(self).__name__)
+        self.id = id
+        self.description = description
+
+    def __call__(self, source: Observable[Item]) -> Observable[Item]:
+        async def take_turn(emit: Emit) -> None:
+            emit(self._block(await hear(source, emit)))
+
+        return from_async(take_turn)
+
+    def _block(self, transcript: Transcript) -> Item:
+        return Block(self.id, self.turn(transcript))
+
+    @abstractmethod
+    def turn(self, transcript: Transcript) -> Observable[Item]:
+        """The items of one turn, cold."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id}>"
+
+
+def check_id(id: object, what: str) -> None:
+    """Refuses what cannot name a block or a speaker."""
+    if not isinstance(id, str) or not _ID.fullmatch(id):
+        raise ConfigurationError(
+            f"{what}: the id {id!r} is not made of 1 to 64 letters, digits, '_' or '-'; choose another"
+        )
+
+
+async def hear(source: Observable[Item], emit: Emit) -> Transcript:
+    """Hears a conversation to its end, and gives what it came to.
+
+    What has begun is held until then, so that it runs at once. StateUpdates are emitted again as
+    they come, and at the end one with the usage of what was heard.
+
+    Raises:
+        Exception: What the source, or the first of its items, failed with.
+    """
+    items: list[Item] = []
+    replays: list[Replay[Any]] = []
+    holds: list[Any] = []
+
+    def note(item: Item) -> None:
+        items.append(item)
+        if isinstance(item, StateUpdate):
+            emit(item)
+        elif isinstance(item, Replay):
+            replays.append(item)
+            holds.append(item.hold())
+
+    try:
+        await forward(source, note)
+        for replay in replays:
+            await until_ended(replay)
+    finally:
+        for hold in holds:
+            hold.dispose()
+    consumed = Transcript().fold_all(replays).usage
+    if consumed != Usage():
+        emit(StateUpdate("usage", usage=consumed))
+    return Transcript().fold_all(items)
+
+
+async def until_ended(replay: Replay[Any]) -> None:
+    """Waits as a witness: neither starts the replay nor keeps it alive. Raises its error."""
+    if not replay.ended:
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[None] = loop.create_future()
+
+        def settle() -> None:
+            if not ended.done():
+                ended.set_result(None)
+
+        replay.on_end(lambda _: settle() if is_on(loop) else hop(loop, settle))
+        await ended
+    if replay.error is not None:
+        raise replay.error
+
+
+def named(thing: Any) -> str:
+    """The id of a participant, or the id itself."""
+    return thing if isinstance(thing, str) else str(thing.id)

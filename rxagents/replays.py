@@ -1,0 +1,260 @@
+"""Replay: one append-only list, a cursor for each reader, one run of the source for all of them."""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
+
+from reactivex import Observable, abc
+from reactivex.disposable import Disposable
+
+from .bridges import AsyncItems
+from .errors import where
+from .inlets import listen
+from .loops import current_loop, dropped, enqueued, hop, is_on
+from .sinks import Sink
+from .work import together
+
+__all__ = ["Replay"]
+
+T = TypeVar("T")
+Ended = Callable[[Any], object]
+
+
+class Replay(Observable[T]):
+    """An observable that remembers: late readers replay, ten readers cost one list.
+
+    The source starts with the first subscriber and is never run again. When the last subscriber
+    leaves before the end, the source is cancelled and the replay ends with what it has.
+
+    ```
+    source     --a--b--c--|
+    first      ^-a--b--c--|
+    late              ^(ab)c--|
+    ```
+
+    Args:
+        source: What to run; None: this replay is fed by its owner.
+    """
+
+    def __init__(self, source: Observable[Any] | None = None) -> None:
+        super().__init__()
+        self._source = source
+        self._items: list[T] = []
+        self._readers: tuple[_Cursor[T], ...] = ()
+        self._holds = 0
+        self._witnesses: list[Ended] = []
+        self._subscription: abc.DisposableBase | None = None
+        self._started = False
+        self.ended = False
+        self.interrupted = False
+        self.error: Exception | None = None
+        self.error_where: tuple[str, ...] = ()
+
+    # -- reading
+
+    @property
+    def items(self) -> tuple[T, ...]:
+        """What has arrived so far."""
+        return tuple(self._items)
+
+    @property
+    def length(self) -> int:
+        """How many items have arrived so far."""
+        return len(self._items)
+
+    def since(self, position: int) -> list[T]:
+        """What has arrived from a position on."""
+        return self._items[position:]
+
+    def subscribe(
+        self,
+        on_next: Any = None,
+        on_error: Callable[[Exception], None] | None = None,
+        on_completed: Callable[[], None] | None = None,
+        *,
+        scheduler: abc.SchedulerBase | None = None,
+    ) -> abc.DisposableBase:
+        """Reads from the beginning, then as it comes; the first reader starts the source."""
+        cursor = _Cursor(self, self._reading_loop(), on_next, on_error, on_completed)
+        cursor.begin(self._attach)  # type: ignore[arg-type]
+        return cursor
+
+    def __aiter__(self) -> AsyncItems[T]:
+        return AsyncItems(self)
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError(f"a {type(self).__name__} comes piece by piece: read it with `async for`, not `for`")
+
+    def hold(self) -> abc.DisposableBase:
+        """A counted, silent subscription: starts the source and keeps it alive until disposed or ended."""
+        released = False
+
+        def release() -> None:
+            nonlocal released
+            if not released:
+                released = True
+                self._on_loop(self._release)
+
+        self._on_loop(self._retain)
+        return Disposable(release)
+
+    def on_end(self, callback: Ended) -> None:
+        """A witness: called once with this replay when it ends, before its readers hear the end.
+
+        It neither starts the source nor keeps it alive. If it has ended, the call comes at once.
+        """
+        if self.ended:
+            callback(self)
+        else:
+            self._witnesses.append(callback)
+
+    def interrupt(self) -> None:
+        """Ends it now, for all its readers, with what it has. On its loop synchronously, else soon."""
+        self._on_loop(self._interrupt)
+
+    # -- on the loop
+
+    def _reading_loop(self) -> AbstractEventLoop:
+        return current_loop() if self.ended else self._bound_loop()
+
+    def _bound_loop(self) -> AbstractEventLoop:
+        # setdefault is atomic: of two threads that subscribe at once, one chooses
+        bound = self.__dict__.get("_loop")
+        return bound if bound is not None else self.__dict__.setdefault("_loop", current_loop())  # type: ignore[no-any-return]
+
+    def _on_loop(self, action: Callable[[], None]) -> None:
+        if self.ended:
+            return
+        loop = self._bound_loop()
+        if is_on(loop):
+            action()
+        else:
+            hop(loop, action)
+
+    def _attach(self, cursor: _Cursor[T]) -> Callable[[], None]:
+        if not self.ended:
+            self._readers = (*self._readers, cursor)
+        cursor.pump()
+        self._start()
+        return lambda: self._detach(cursor)
+
+    def _detach(self, cursor: _Cursor[T]) -> None:
+        self._readers = tuple(reader for reader in self._readers if reader is not cursor)
+        self._cancel_if_left()
+
+    def _retain(self) -> None:
+        self._holds += 1
+        self._start()
+
+    def _release(self) -> None:
+        self._holds -= 1
+        self._cancel_if_left()
+
+    def _cancel_if_left(self) -> None:
+        if not self._readers and not self._holds and self._started and not self.ended:
+            self._abandon()
+
+    def _abandon(self) -> None:
+        self._interrupt()
+
+    def _start(self) -> None:
+        if not self._started and not self.ended:
+            self._started = True
+            # queued on the trampoline: the reader's disposable exists before the first item
+            enqueued(self._run)
+
+    def _run(self) -> None:
+        if self.ended or self._source is None:
+            return
+        source, self._source = self._source, None
+        loop = self._bound_loop()
+        self._subscription = listen(source, loop, self._accept, self._fail, self._complete)
+        if self.ended:
+            self._subscription.dispose()
+
+    def _accept(self, item: Any) -> None:
+        if not self.ended:
+            self._append(item)
+
+    def _append(self, item: T) -> None:
+        self._items.append(item)
+        for reader in self._readers:
+            reader.pump()
+
+    def _complete(self) -> None:
+        self._finish()
+
+    def _fail(self, error: Exception) -> None:
+        self._finish(error)
+
+    def _interrupt(self) -> None:
+        self._finish(interrupted=True)
+
+    def _finish(self, error: Exception | None = None, *, interrupted: bool = False) -> None:
+        if self.ended:
+            if error is not None:
+                dropped(error, f"an error came after the end of {self!r}")
+            return
+        together(lambda: self._end(error, interrupted))
+
+    def _end(self, error: Exception | None, interrupted: bool) -> None:
+        self.error = error
+        self.error_where = where(error) if error is not None else ()
+        self.interrupted = interrupted
+        self.ended = True
+        self._source = None
+        if self._subscription is not None:
+            self._subscription.dispose()
+        self._settle()
+        witnesses, self._witnesses = self._witnesses, []
+        for witness in witnesses:
+            try:
+                witness(self)
+            except Exception as raised:
+                dropped(raised, f"a witness of {self!r} raised")
+        readers, self._readers = self._readers, ()
+        for reader in readers:
+            reader.pump()
+
+    def _settle(self) -> None:
+        """What a subclass makes of the items when no more can come."""
+
+
+class _Cursor(Sink[T]):
+    """One reader's place in the list."""
+
+    __slots__ = ("_busy", "_position", "_replay")
+
+    def __init__(self, replay: Replay[T], loop: AbstractEventLoop, *observer: Any) -> None:
+        super().__init__(loop, *observer)
+        self._replay = replay
+        self._position = 0
+        self._busy = False
+
+    def pump(self) -> None:
+        """Hands on what the reader has not seen; one that is reading already goes on by itself."""
+        if self._busy:
+            return
+        self._busy = True
+        replay = self._replay
+        items = replay._items
+        try:
+            while not self.stopped:
+                if self._position < len(items):
+                    item = items[self._position]
+                    self._position += 1
+                    try:
+                        self._on_next(item)
+                    except Exception as error:
+                        self.reject(error)
+                elif replay.ended:
+                    if replay.error is None:
+                        self.on_completed()
+                    else:
+                        self.on_error(replay.error)
+                else:
+                    return
+        finally:
+            self._busy = False

@@ -1,0 +1,247 @@
+"""A function's parameters as a model sees them: their JSON schema, and the check of what it sends.
+
+Both come from one pydantic model made of the signature. Its fields have names of their own and the
+parameters' names as aliases, so that `schema`, `copy`, `model_id` or `_hidden` are names like any other.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import sys
+from collections.abc import Awaitable, Callable
+from types import UnionType
+from typing import Annotated, Any, NoReturn, Union, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic.fields import FieldInfo
+from pydantic.json_schema import GenerateJsonSchema
+
+from .errors import ConfigurationError, ToolArgumentsError
+
+__all__ = ["Signature", "fits_as_name", "name_of", "origin_of"]
+
+_fields_of_docstring = re.compile(r"\*{0,2}(\w+)(?:\s*\(.*?\))?\s*:\s*(.*)")
+_section = re.compile(r"[A-Z]\w*(?: \w+)?:")
+
+
+def fits_as_name(name: str) -> bool:
+    """Whether OpenAI's API takes the name for a function: 1 to 64 of `A-Z a-z 0-9 _ -`."""
+    return re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) is not None
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """The function's own name, or the class of a callable object."""
+    bare = _without_partial(function)
+    return str(getattr(bare, "__name__", type(bare).__name__))
+
+
+def origin_of(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What bears the docstring and the annotations: a partial's function, an object's `__call__`."""
+    bare = _without_partial(function)
+    return bare if inspect.isroutine(bare) or inspect.isclass(bare) else type(bare).__call__
+
+
+def _without_partial(function: Callable[..., Any]) -> Callable[..., Any]:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
+
+
+class Signature:
+    """The parameters of a tool.
+
+    Parameters that a `functools.partial` has bound are not shown, and cannot be set by a model.
+
+    Args:
+        function: Any callable whose parameters can be passed by name.
+        tool: The tool's name, for the errors.
+
+    Attributes:
+        summary: The first paragraph of the docstring, or an empty text.
+        schema: The JSON schema of an object with the parameters as its properties.
+        is_async: Whether calling gives an awaitable, as far as the signature tells.
+
+    Raises:
+        ConfigurationError: No schema can be made; it names the tool and the parameter.
+    """
+
+    def __init__(self, function: Callable[..., Any], *, tool: str) -> None:
+        self._tool = tool
+        origin = origin_of(function)
+        self.summary, texts = _read_docstring(_docstring(function))
+        try:
+            signature = inspect.signature(function)
+        except (TypeError, ValueError, NameError) as error:
+            raise ConfigurationError(f"the tool {tool!r} has no readable signature: {error}") from error
+        resolve = functools.partial(_resolve, _namespace(origin))
+        self.is_async = _gives_awaitable(function, signature.return_annotation, resolve)
+
+        bound = function.keywords if isinstance(function, functools.partial) else {}
+        fields: dict[str, Any] = {}
+        self._names: dict[str, str] = {}
+        self._own_default: set[str] = set()
+        for parameter in signature.parameters.values():
+            if parameter.name in bound:
+                continue
+            self._check(parameter)
+            try:
+                annotation = resolve(parameter.annotation)
+            except Exception as error:
+                self._refuse(parameter.name, f"its annotation cannot be resolved: {error}", error)
+            field = f"p{len(fields)}"
+            fields[field] = _field(parameter, annotation, texts.get(parameter.name))
+            self._names[field] = parameter.name
+            if not isinstance(parameter.default, FieldInfo) and parameter.default is not parameter.empty:
+                self._own_default.add(field)
+        self._model, self.schema = self._build(fields)
+
+    def validate(self, arguments: str) -> dict[str, Any]:
+        """The arguments by name, as the annotations want them; those left to their defaults are absent.
+
+        Args:
+            arguments: JSON text; an empty one counts as `{}`.
+
+        Raises:
+            ToolArgumentsError: It is no JSON, or does not fit; one line for each error.
+        """
+        try:
+            model = self._model.model_validate_json(arguments if arguments.strip() else "{}")
+        except ValidationError as error:
+            raise ToolArgumentsError(self._explain(error)) from error
+        left = self._own_default - model.model_fields_set
+        return {name: model.__dict__[field] for field, name in self._names.items() if field not in left}
+
+    def _explain(self, error: ValidationError) -> str:
+        details = error.errors(include_url=False, include_context=False, include_input=False)
+        if details[0]["type"] == "json_invalid":
+            why = details[0]["msg"].removeprefix("Invalid JSON: ")
+            return f"the arguments of the tool {self._tool!r} are no valid JSON: {why}"
+        lines = [f"{'.'.join(map(str, d['loc'])) or 'arguments'}: {d['msg']}" for d in details]
+        return "\n".join([f"the arguments of the tool {self._tool!r} do not fit:", *lines])
+
+    def _check(self, parameter: inspect.Parameter) -> None:
+        match parameter.kind:
+            case inspect.Parameter.VAR_POSITIONAL | inspect.Parameter.VAR_KEYWORD:
+                self._refuse(str(parameter).split(":")[0], "a model can only fill parameters that have names")
+            case inspect.Parameter.POSITIONAL_ONLY:
+                self._refuse(parameter.name, "arguments are passed by name, and it is positional-only")
+        if not fits_as_name(parameter.name):
+            self._refuse(parameter.name, "its name does not fit [A-Za-z0-9_-]{1,64}")
+
+    def _build(self, fields: dict[str, Any]) -> tuple[type[BaseModel], dict[str, Any]]:
+        try:
+            return _model_and_schema(fields)
+        except Exception as error:
+            for field, definition in fields.items():
+                try:
+                    _model_and_schema({field: definition})
+                except Exception as culprit:
+                    why = getattr(culprit, "message", None) or str(culprit)
+                    self._refuse(self._names[field], f"no JSON schema: {why.splitlines()[0]}", culprit)
+            raise ConfigurationError(f"the tool {self._tool!r} gives no JSON schema: {error}") from error
+
+    def _refuse(self, parameter: str, why: str, cause: Exception | None = None) -> NoReturn:
+        raise ConfigurationError(f"the tool {self._tool!r}, parameter {parameter!r}: {why}") from cause
+
+
+class _Schema(GenerateJsonSchema):
+    """Without the titles that repeat the names, and silent about defaults that JSON cannot show."""
+
+    ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
+def _model_and_schema(fields: dict[str, Any]) -> tuple[type[BaseModel], dict[str, Any]]:
+    model: type[BaseModel] = create_model("Arguments", __config__=ConfigDict(extra="forbid"), **fields)
+    schema = model.model_json_schema(schema_generator=_Schema)
+    schema.pop("title", None)
+    return model, schema
+
+
+def _field(parameter: inspect.Parameter, annotation: Any, text: str | None) -> tuple[Any, Any]:
+    name, default = parameter.name, parameter.default
+    options: dict[str, Any] = {"alias": name, "validation_alias": name, "serialization_alias": name}
+    if isinstance(default, FieldInfo):
+        annotation = Annotated[annotation, default]
+    elif default is not parameter.empty:
+        options["default"] = default
+    metadata = getattr(annotation, "__metadata__", ())
+    if not any(isinstance(data, FieldInfo) and data.description for data in metadata):
+        options["description"] = _text_of(annotation) or text
+    return annotation, Field(**options)
+
+
+def _text_of(annotation: Any) -> str | None:
+    """The first string among the metadata, also of `Annotated[T, "text"] | None`."""
+    if get_origin(annotation) is Annotated:
+        return next((data for data in annotation.__metadata__ if isinstance(data, str)), None)
+    if get_origin(annotation) in (Union, UnionType):
+        return next(filter(None, map(_text_of, get_args(annotation))), None)
+    return None
+
+
+def _namespace(origin: Callable[..., Any]) -> dict[str, Any]:
+    holder = inspect.unwrap(origin.__init__ if inspect.isclass(origin) else origin)
+    module = sys.modules.get(getattr(origin, "__module__", None) or "")
+    return getattr(holder, "__globals__", None) or vars(module or sys)
+
+
+def _resolve(namespace: dict[str, Any], annotation: Any) -> Any:
+    if annotation is inspect.Parameter.empty:
+        return Any
+
+    # One at a time, so that an annotation that cannot be resolved does not spoil the others.
+    def holder() -> None: ...
+
+    holder.__annotations__ = {"it": annotation}
+    return get_type_hints(holder, globalns=namespace, include_extras=True)["it"]
+
+
+def _gives_awaitable(function: Callable[..., Any], returns: Any, resolve: Callable[[Any], Any]) -> bool:
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(origin_of(function)):
+        return True
+    try:
+        annotation = resolve(returns)
+    except Exception:
+        return False  # a tool need not say what it returns, so it may say it badly
+    kind = get_origin(annotation) or annotation
+    return inspect.isclass(kind) and issubclass(kind, Awaitable)
+
+
+def _docstring(function: Callable[..., Any]) -> str:
+    origin, bare = origin_of(function), _without_partial(function)
+    # `getdoc` would find the text "Call self as a function." for a `__call__` that has none.
+    own = "" if origin is bare else inspect.cleandoc(origin.__doc__ or "")
+    return own or inspect.getdoc(bare) or ""
+
+
+def _read_docstring(doc: str) -> tuple[str, dict[str, str]]:
+    """The first paragraph, and the texts of the parameters in a Google-style `Args:` section."""
+    lines = doc.splitlines()
+    summary: list[str] = []
+    for line in lines:
+        if not line.strip() or _section.fullmatch(line.strip()):
+            break
+        summary.append(line.strip())
+
+    texts: dict[str, list[str]] = {}
+    entry: list[str] = []
+    margin: int | None = None
+    indent: int | None = None
+    for line in lines:
+        depth = len(line) - len(line.lstrip())
+        if line.strip() in ("Args:", "Arguments:", "Parameters:"):
+            margin, indent = depth, None
+        elif margin is not None and line.strip():
+            if depth <= margin:
+                break
+            indent = depth if indent is None else indent
+            begins = _fields_of_docstring.fullmatch(line.strip()) if depth <= indent else None
+            if begins:
+                entry = texts.setdefault(begins[1], [])
+            entry.append(begins[2] if begins else line.strip())
+    return " ".join(summary), {name: " ".join(filter(None, parts)) for name, parts in texts.items()}

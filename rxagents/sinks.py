@@ -1,0 +1,199 @@
+"""Who is told: observers that are guarded, and bound to one loop.
+
+`Emitter` is an observable as ours all are: it subscribes, emits and disposes on one loop. `Sink`
+is the observer that it emits to: it guards the grammar of Rx, hands to a subscriber what that
+subscriber raised, and can be disposed from any thread. `listen` is how an operator hears a source:
+items that come on another thread hop onto the loop, once.
+"""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from reactivex import Observable, abc
+from reactivex.disposable import Disposable
+
+from .errors import RunCancelledError
+from .loops import current_loop, dropped, enqueued, hop, is_on, retain, trampolined
+
+__all__ = ["Emitter", "Sink", "just"]
+
+T = TypeVar("T")
+Start = Callable[["Sink[T]"], "abc.DisposableBase | Callable[[], None] | None"]
+
+
+class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
+    """One subscription: the observer on one side, what to let go of on the other.
+
+    It passes on `on_next* (on_error | on_completed)?` and nothing after dispose. What the observer
+    raises ends this subscription only, and comes back to the observer as its `on_error`.
+    """
+
+    __slots__ = (
+        "_on_completed",
+        "_on_error",
+        "_on_next",
+        "_release",
+        "_teardown",
+        "_torn",
+        "loop",
+        "stopped",
+    )
+
+    def __init__(
+        self,
+        loop: AbstractEventLoop,
+        on_next: Any = None,
+        on_error: Callable[[Exception], None] | None = None,
+        on_completed: Callable[[], None] | None = None,
+    ) -> None:
+        self.loop = loop
+        if callable(getattr(on_next, "on_next", None)):
+            on_next, on_error, on_completed = on_next.on_next, on_next.on_error, on_next.on_completed
+        self._on_next: Callable[[T], None] = on_next or _ignore
+        self._on_error = on_error
+        self._on_completed = on_completed
+        self._teardown: abc.DisposableBase | None = None
+        self._release: Callable[[], None] | None = None
+        self._torn = False
+        self.stopped = False
+
+    def begin(self, start: Start[T]) -> None:
+        """Runs `start` on the loop: through the trampoline if this is its thread, else by a hop."""
+        if is_on(self.loop):
+            trampolined(lambda: self._start(start))
+        elif not hop(self.loop, self._start_from_outside, start):
+            self._end_without_loop()
+
+    def _start_from_outside(self, start: Start[T]) -> None:
+        if not self.stopped:
+            self._release = retain(self.loop)
+            trampolined(lambda: self._start(start))
+
+    def _start(self, start: Start[T]) -> None:
+        if self.stopped:
+            return
+        try:
+            teardown = start(self)
+        except Exception as error:
+            self.on_error(error)
+            return
+        if teardown is not None:
+            self._teardown = teardown if isinstance(teardown, abc.DisposableBase) else Disposable(teardown)
+            if self._torn:
+                self._teardown.dispose()
+
+    def _end_without_loop(self) -> None:
+        self.on_error(RunCancelledError("the event loop that this stream belongs to is closed"))
+
+    def on_next(self, value: T) -> None:
+        if self.stopped:
+            return
+        try:
+            self._on_next(value)
+        except Exception as error:
+            self.reject(error)
+
+    def reject(self, error: Exception) -> None:
+        """Detaches the observer, and tells it what it raised itself."""
+        if self.stopped:
+            dropped(error, "a subscriber raised after its subscription had ended")
+            return
+        self.stopped = True
+        self._tear_down()
+        self._tell(error)
+
+    def on_error(self, error: Exception) -> None:
+        if self.stopped:
+            dropped(error, "an error came after the end of the subscription")
+            return
+        self.stopped = True
+        self._tell(error)
+        self._tear_down()
+
+    def _tell(self, error: Exception) -> None:
+        if self._on_error is None:
+            dropped(error, "a stream failed and its subscriber has no on_error")
+            return
+        try:
+            self._on_error(error)
+        except Exception as raised:
+            dropped(raised, "a subscriber's on_error raised")
+
+    def on_completed(self) -> None:
+        if self.stopped:
+            return
+        self.stopped = True
+        if self._on_completed is not None:
+            try:
+                self._on_completed()
+            except Exception as error:
+                dropped(error, "a subscriber's on_completed raised")
+        self._tear_down()
+
+    def dispose(self) -> None:
+        """Ends the subscription, from any thread. Nothing is told after it returns."""
+        self.stopped = True
+        if self._torn:
+            return
+        if is_on(self.loop):
+            self._tear_down()
+        else:
+            hop(self.loop, self._tear_down)
+
+    def _tear_down(self) -> None:
+        if self._torn:
+            return
+        self._torn = True
+        if self._teardown is not None:
+            self._teardown.dispose()
+        if self._release is not None:
+            self._release()
+
+
+def _ignore(_: object) -> None:
+    pass
+
+
+class Emitter(Observable[T]):
+    """An observable that subscribes, emits and disposes on one event loop.
+
+    Args:
+        start: Called with the Sink of each subscription, on its loop. It may return what to
+            dispose at the end. What it raises is the stream's error.
+    """
+
+    def __init__(self, start: Start[T]) -> None:
+        super().__init__()
+        self._begin = start
+
+    def subscribe(
+        self,
+        on_next: Any = None,
+        on_error: Callable[[Exception], None] | None = None,
+        on_completed: Callable[[], None] | None = None,
+        *,
+        scheduler: abc.SchedulerBase | None = None,
+    ) -> abc.DisposableBase:
+        """Subscribes on the running loop, else on the shared one; a scheduler never chooses it."""
+        sink: Sink[T] = Sink(current_loop(), on_next, on_error, on_completed)
+        sink.begin(self._begin)
+        return sink
+
+
+def just(*items: T) -> Emitter[T]:
+    """The items, at once, then the end; a subscriber may leave between two of them."""
+
+    def start(sink: Sink[T]) -> None:
+        def emit() -> None:
+            for item in items:
+                if sink.stopped:
+                    return
+                sink.on_next(item)
+            sink.on_completed()
+
+        enqueued(emit)  # so that the subscription exists before the first item
+
+    return Emitter(start)

@@ -1,0 +1,276 @@
+"""Functions that a model may call: their wire form, their calling, and the words for what went wrong.
+
+A `Tool` raises; a `Toolbox` answers. Whatever goes wrong with a call, the toolbox puts it into words
+that let the model correct itself, and the run goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator
+from enum import Enum
+from typing import Any
+
+from pydantic_core import to_json
+
+from .errors import (
+    ConfigurationError,
+    ToolArgumentsError,
+    ToolError,
+    ToolFailedError,
+    ToolTimeoutError,
+    UnknownToolError,
+)
+from .signatures import Signature, fits_as_name, name_of, origin_of
+from .threads import Limit, call_in_thread
+from .values import FunctionResult, ToolCall
+
+__all__ = ["Tool", "Toolbox"]
+
+OnDropped = Callable[[BaseException], None]
+
+
+class Tool:
+    """A function that a model may call.
+
+    The JSON schema comes from the signature. `Annotated[T, "text"]` or `Annotated[T, Field(...)]`
+    describes a parameter; without, the entry of a Google-style `Args:` section does.
+
+    Args:
+        function: A function, method, partial or callable object, plain or async. All its parameters
+            must be passable by name.
+        name: By default the function's own, or the class of a callable object.
+        description: What the model reads. By default the first paragraph of the docstring.
+        timeout: Seconds that a call may take on the loop's time, waiting for a thread included.
+
+    Attributes:
+        name: The tool's name.
+        description: What the model reads; may be empty.
+        parameters: The JSON schema of the arguments. Not to be changed.
+        definition: The wire form, as in the `tools` of OpenAI's chat completions. Not to be changed.
+        is_async: Whether it is called on the event loop, and not in a thread.
+
+    Raises:
+        ConfigurationError: The name, a parameter or the timeout does not do; the text says which.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        if not callable(function):
+            raise ConfigurationError(f"a tool must be callable; {function!r} is a {type(function).__name__}")
+        self.function = function
+        self.name = name_of(function) if name is None else name
+        if not fits_as_name(self.name):
+            raise ConfigurationError(
+                f"the tool name {self.name!r} does not fit [A-Za-z0-9_-]{{1,64}}; pass another as name=…"
+            )
+        if timeout is not None and not _is_duration(timeout):
+            raise ConfigurationError(
+                f"the tool {self.name!r}: timeout must be seconds from 0 on, or None; it is {timeout!r}"
+            )
+        if inspect.isasyncgenfunction(origin_of(function)):
+            raise ConfigurationError(f"the tool {self.name!r} is an async generator; a tool answers once")
+        self.timeout = timeout
+        self._signature = Signature(function, tool=self.name)
+        self.description = self._signature.summary if description is None else description
+        self.parameters = self._signature.schema
+        self.is_async = self._signature.is_async
+        self.definition: dict[str, Any] = {
+            "type": "function",
+            "function": {
+                "name": self.name,
+                "description": self.description,
+                "parameters": self.parameters,
+            },
+        }
+
+    async def call(
+        self, arguments: str, *, limit: Limit | None = None, on_dropped: OnDropped | None = None
+    ) -> str:
+        """Calls the function and gives its result as text.
+
+        An async function runs on the running loop, any other in a thread (`call_in_thread`); an
+        awaitable that a function returns is awaited on the loop. A text is given as it is, anything
+        else as JSON: None as `null`, an enum as its value, what JSON does not know as its `str`.
+
+        Args:
+            arguments: JSON text, as the model sent it; an empty one counts as `{}`.
+            limit: Bounds the threads that are out at once.
+            on_dropped: Gets what the function raises after it was cancelled or its thread abandoned.
+
+        Raises:
+            ToolArgumentsError: The arguments are no JSON or do not fit; one line for each error.
+            ToolTimeoutError: It took longer than `timeout`. A thread is abandoned.
+            ToolFailedError: The function raised, or its result cannot be encoded; see `__cause__`.
+            asyncio.CancelledError: The calling task was cancelled. A thread is abandoned.
+        """
+        try:
+            async with asyncio.timeout(self.timeout):
+                return await self._call(arguments, limit, on_dropped)
+        except TimeoutError as error:
+            raise ToolTimeoutError(
+                f"the tool {self.name!r} did not answer within {self.timeout:g} s"
+            ) from error
+
+    async def _call(self, arguments: str, limit: Limit | None, on_dropped: OnDropped | None) -> str:
+        # Everything that the tool itself raises becomes a ToolError here, within the timeout's scope:
+        # so a TimeoutError that leaves the scope can only be ours.
+        try:
+            values = self._signature.validate(arguments)
+        except ToolArgumentsError:
+            raise
+        except Exception as error:  # a validator of the tool's own types may raise anything
+            raise self._failed(error) from error
+        before = _cancel_requests()
+        try:
+            if self.is_async:
+                result = self.function(**values)
+            else:
+                result = await call_in_thread(lambda: self._run(values), limit=limit, on_dropped=on_dropped)
+            text = _encode(await result if inspect.isawaitable(result) else result)
+        except (Exception, SystemExit) as error:
+            if _cancel_requests() > before:
+                if on_dropped is not None:
+                    on_dropped(error)
+                raise asyncio.CancelledError from error
+            raise self._failed(error) from error
+        except asyncio.CancelledError as error:
+            if _cancel_requests():
+                raise
+            # Nobody cancelled this task: the tool awaited something that was cancelled.
+            raise self._failed(error) from error
+        # A tool may catch its cancellation and answer or fail all the same: then who cancelled is obeyed.
+        if _cancel_requests() > before:
+            raise asyncio.CancelledError
+        return text
+
+    def _run(self, values: dict[str, Any]) -> Any:
+        # Encoding belongs into the thread too: results can be large, and iterators run here.
+        result = self.function(**values)
+        return result if inspect.isawaitable(result) else _encode(result)
+
+    def _failed(self, error: BaseException) -> ToolFailedError:
+        return ToolFailedError(f"the tool {self.name!r} failed: {type(error).__name__}: {error}")
+
+    def __repr__(self) -> str:
+        return f"Tool({self.name!r})"
+
+
+class Toolbox:
+    """The tools of an agent, by name, in the order in which they came.
+
+    Args:
+        tools: Tools, or functions to make Tools of.
+
+    Raises:
+        ConfigurationError: Two have one name, or no Tool can be made of a function.
+    """
+
+    def __init__(self, tools: Iterable[Tool | Callable[..., Any]] = ()) -> None:
+        self._tools: dict[str, Tool] = {}
+        for tool in tools:
+            self.add(tool)
+
+    def add(self, tool: Tool | Callable[..., Any]) -> Tool:
+        """Adds a tool, or makes one of a function, and gives it back.
+
+        Raises:
+            ConfigurationError: There is one of this name, or no Tool can be made of the function.
+        """
+        made = tool if isinstance(tool, Tool) else Tool(tool)
+        if made.name in self._tools:
+            raise ConfigurationError(f"two tools have the name {made.name!r}; pass another as name=…")
+        self._tools[made.name] = made
+        return made
+
+    @property
+    def definitions(self) -> tuple[dict[str, Any], ...]:
+        """The wire form of all tools."""
+        return tuple(tool.definition for tool in self)
+
+    def get(self, name: str) -> Tool | None:
+        """The tool of this name, or None."""
+        return self._tools.get(name)
+
+    def __iter__(self) -> Iterator[Tool]:
+        return iter(tuple(self._tools.values()))
+
+    def __len__(self) -> int:
+        return len(self._tools)
+
+    async def answer(
+        self, call: ToolCall, *, limit: Limit | None = None, on_dropped: OnDropped | None = None
+    ) -> FunctionResult:
+        """Answers a model's call; what goes wrong is put into words for the model, never raised.
+
+        Args:
+            call: The call, as the model made it.
+            limit: Bounds the threads that are out at once.
+            on_dropped: Gets what the function raises after it was cancelled or its thread abandoned.
+        """
+        name = call.function.get("name", "")
+        tool = self.get(name)
+        try:
+            if tool is None:
+                raise UnknownToolError(f"there is no tool {name!r}")
+            text = await tool.call(call.function.get("arguments", ""), limit=limit, on_dropped=on_dropped)
+        except ToolError as error:
+            text = f"Error: {error}\n{self._advice(error, tool)}"
+        return FunctionResult(name=name, result=text, id=call.id)
+
+    def _advice(self, error: ToolError, tool: Tool | None) -> str:
+        if tool is None:
+            if not self:
+                return "There are no tools. Answer without one."
+            return f"The tools are: {', '.join(self._tools)}. Call one of these, or answer without a tool."
+        if isinstance(error, ToolArgumentsError):
+            return f"Call it again with one JSON object of these parameters: {_brief(tool.parameters)}."
+        if isinstance(error, ToolTimeoutError):
+            return "Its work may be half done. Call it again only if that does no harm, or go on without it."
+        return "If the arguments were the cause, correct them and call it again; else go on without it."
+
+
+def _cancel_requests() -> int:
+    task = asyncio.current_task()
+    return task.cancelling() if task else 0
+
+
+def _is_duration(timeout: object) -> bool:
+    return isinstance(timeout, int | float) and timeout >= 0 and math.isfinite(timeout)
+
+
+def _encode(result: object) -> str:
+    if isinstance(result, Enum):
+        result = result.value
+    if isinstance(result, str):
+        return str.__str__(result)
+    return to_json(result, fallback=str, inf_nan_mode="strings").decode()
+
+
+def _brief(schema: dict[str, Any]) -> str:
+    """The parameters in a line: a model that erred has the full schema before it already."""
+    required = schema.get("required", ())
+    texts = [
+        f"{name} ({_type(of)}, {'required' if name in required else 'optional'})"
+        for name, of in schema["properties"].items()
+    ]
+    return "; ".join(texts) or "none, that is {}"
+
+
+def _type(schema: dict[str, Any]) -> str:
+    if "enum" in schema or "const" in schema:
+        return "one of " + json.dumps(schema.get("enum", [schema.get("const")]), ensure_ascii=False)
+    if "$ref" in schema:
+        return str(schema["$ref"]).rpartition("/")[2]
+    if "anyOf" in schema:
+        return " or ".join(map(_type, schema["anyOf"]))
+    return str(schema.get("type", "anything"))

@@ -1,0 +1,143 @@
+"""The walk through a conversation: every block and message in it, depth first, as they come.
+
+Live items are visited when they arrive; of what has ended already, each block's contents come
+before what follows the block. The way in is a queue and never a recursion, so that a thousand
+nested blocks need no more of Python's stack than one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar
+
+from reactivex import Observable
+from reactivex.disposable import CompositeDisposable
+
+from .inlets import listen
+from .sinks import Emitter, Sink
+from .streams import Block, MessageStream, StateUpdate
+from .transcripts import Item
+
+__all__ = ["Visitor", "Walk", "is_input", "message_streams"]
+
+F = TypeVar("F")
+
+
+class Visitor(Protocol[F]):
+    """Who is told of what the walk meets. A frame is whatever the visitor makes of a block."""
+
+    def message(self, stream: MessageStream, frame: F) -> None: ...
+    def state(self, update: StateUpdate, frame: F) -> None: ...
+    def enter(self, block: Block, frame: F) -> F | None: ...
+    def leave(self, frame: F, error: Exception | None) -> None: ...
+
+
+class Walk(CompositeDisposable, Generic[F]):
+    """Walks one source with one visitor. Disposing it leaves everything that it entered.
+
+    Args:
+        source: The conversation.
+        sink: Whose loop to walk on.
+        visitor: Told of everything; `enter` gives None for a block to be passed by.
+        frame: What the visitor makes of the whole.
+    """
+
+    def __init__(self, source: Observable[Item], sink: Sink[Any], visitor: Visitor[F], frame: F) -> None:
+        super().__init__()
+        self._sink = sink
+        self._visitor = visitor
+        self._queue: deque[Callable[[], None]] = deque()
+        self._met: list[Callable[[], None]] | None = None
+        self._step(partial(self._follow, source, frame))
+
+    def _follow(self, source: Observable[Item], frame: F) -> None:
+        leave = self._visitor.leave
+        self.add(
+            listen(
+                source,
+                self._sink.loop,
+                lambda item: self._step(partial(self._meet, item, frame)),
+                lambda error: self._step(partial(leave, frame, error)),
+                lambda: self._step(partial(leave, frame, None)),
+            )
+        )
+
+    def _meet(self, item: Item, frame: F) -> None:
+        if isinstance(item, MessageStream):
+            self._visitor.message(item, frame)
+        elif isinstance(item, Block):
+            inner = self._visitor.enter(item, frame)
+            if inner is not None:
+                self._follow(item, inner)
+        elif isinstance(item, StateUpdate):
+            self._visitor.state(item, frame)
+
+    def _step(self, step: Callable[[], None]) -> None:
+        if self._met is not None:
+            self._met.append(step)  # met on the way into a block: comes before what waits outside
+            return
+        self._queue.append(step)
+        try:
+            while self._queue and not self._sink.stopped:
+                self._met = []
+                self._queue.popleft()()
+                self._queue.extendleft(reversed(self._met))
+        finally:
+            self._met = None
+
+
+def is_input(stream: MessageStream) -> bool:
+    """Whether these are words that were put in: what a view shows is what came out."""
+    return stream.role in ("user", "system", "developer", "tool")
+
+
+def message_streams(
+    source: Observable[Item], *, inputs: bool = False, aside: bool = False
+) -> Observable[MessageStream]:
+    """Every message of a conversation as it begins, out of all blocks.
+
+    Completes when the source and all its blocks have; fails with the first error of one of them.
+
+    Args:
+        source: The conversation.
+        inputs: Also what was put in: messages of the user and the system.
+        aside: Also the blocks that are no part of the conversation.
+    """
+
+    def start(sink: Sink[MessageStream]) -> Walk[_Messages]:
+        visitor = _Messages(sink, inputs, aside)
+        return Walk(source, sink, visitor, visitor)
+
+    return Emitter(start)
+
+
+class _Messages:
+    """Hands on the messages, and counts the blocks that are open."""
+
+    def __init__(self, sink: Sink[MessageStream], inputs: bool, aside: bool) -> None:
+        self._sink = sink
+        self._inputs = inputs
+        self._aside = aside
+        self._open = 1
+
+    def message(self, stream: MessageStream, frame: _Messages) -> None:
+        if self._inputs or not is_input(stream):
+            self._sink.on_next(stream)
+
+    def state(self, update: StateUpdate, frame: _Messages) -> None:
+        pass
+
+    def enter(self, block: Block, frame: _Messages) -> _Messages | None:
+        if block.entry == "aside" and not self._aside:
+            return None
+        self._open += 1
+        return self
+
+    def leave(self, frame: _Messages, error: Exception | None) -> None:
+        self._open -= 1
+        if error is not None and not self._sink.stopped:
+            self._sink.on_error(error)
+        elif not self._open:
+            self._sink.on_completed()
