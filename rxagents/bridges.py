@@ -260,7 +260,10 @@ class SyncItems(Iterator[T], Generic[T]):
         box = self._box
         if self._source is not None:
             source, self._source = self._source, None
-            self._subscription = source.subscribe(box.put, box.fail, box.end)
+            sink = Sink[T](self._loop, box.put, box.fail, box.end)
+            self._subscription = sink
+            # subscribes over there: this thread may have a loop of its own, which it is blocking
+            sink.begin(source.subscribe)
         try:
             while True:
                 if box.items:

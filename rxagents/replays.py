@@ -119,6 +119,10 @@ class Replay(Observable[T]):
     def _reading_loop(self) -> AbstractEventLoop:
         return current_loop() if self.ended else self._bound_loop()
 
+    def bind(self, loop: AbstractEventLoop) -> None:
+        """Chooses the loop, before anybody subscribes; by default the first subscriber's is taken."""
+        self.__dict__.setdefault("_loop", loop)
+
     def _bound_loop(self) -> AbstractEventLoop:
         # setdefault is atomic: of two threads that subscribe at once, one chooses
         bound = self.__dict__.get("_loop")

@@ -369,8 +369,8 @@ def raw_request(body, header):
 
 
 def test_stop_does_not_wait_for_a_client_that_does_not_read():
-    script = ["word " * 400_000]
-    with OpenAIServer(script, burst=True) as server, raw_connection(server) as client:
+    more_than_sockets_hold = Raw(b"x" * 50_000_000)
+    with OpenAIServer([more_than_sockets_hold]) as server, raw_connection(server) as client:
         client.sendall(raw_request(ASK | {"stream": True}, b"connection: close"))
         assert client.recv(1) == b"H"
         server.stop()

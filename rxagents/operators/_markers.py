@@ -1,0 +1,201 @@
+"""markers: the serializer. A conversation becomes `(mark, content)` tuples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from reactivex import Observable
+
+from ..errors import where
+from ..inlets import listen
+from ..replays import Replay
+from ..sinks import Emitter, Sink
+from ..streams import Block, MessageStream, Scope, StateUpdate
+from ..transcripts import Item
+from ..values import Usage
+from ..walks import Walk, is_input
+
+__all__ = ["Mark", "Marker", "markers"]
+
+
+class Mark(str):
+    """The first half of a marker: a string that knows where it stands.
+
+    Made once for each block or message and kind, so that no token pays for it.
+
+    Attributes:
+        path: The names of the blocks around, from the outside in.
+        id: The id of the block or message that it is about; empty for the run itself.
+    """
+
+    __slots__ = ("id", "path")
+
+    path: tuple[str, ...]
+    id: str
+
+    def __new__(cls, kind: str, path: tuple[str, ...] = (), id: str = "") -> Mark:
+        mark = super().__new__(cls, kind)
+        mark.path = path
+        mark.id = id
+        return mark
+
+
+Marker = tuple[Mark, Any]
+"""What a workflow's output is made of; unpacks as `mark, content`. The content is JSON-able."""
+
+
+def markers(*, state: bool = False, inputs: bool = False) -> Callable[[Observable[Item]], Observable[Marker]]:
+    """Serializes a conversation, block by block and token by token, as it comes.
+
+    A Block becomes `start … end`, a MessageStream its `delta`s (and `function_result`s) and one
+    `response`, or `interrupted` if it was cut. It does not fail: an error is written once, as
+    `error`, where it happened, then the `end`s follow. Last comes one `result`: `done`,
+    `agent-stop`, `callback-stop`, `max-turns`, `interrupted` or `agent-error`.
+
+    ```
+    items     --(B|)
+    B         --m---|
+    m         --H-i-|
+    markers   --(start delta)-delta-(response end result|)
+    ```
+
+    Args:
+        state: Show every StateUpdate, not only those that are made to be shown.
+        inputs: Show what was put in, too: the messages of the user and the system outside blocks.
+    """
+
+    def operator(source: Observable[Item]) -> Observable[Marker]:
+        def start(sink: Sink[Marker]) -> Any:
+            serializer = _Serializer(sink, source, state, inputs)
+            serializer.walk = Walk(source, sink, serializer, serializer.root)
+            if sink.stopped:
+                serializer.walk.dispose()
+            return serializer.walk
+
+        return Emitter(start)
+
+    return operator
+
+
+class _Frame:
+    """A block that was begun: its marks are balanced when all that it holds has ended."""
+
+    __slots__ = ("block", "left", "open", "parent", "path")
+
+    def __init__(self, block: Block | None, parent: _Frame | None) -> None:
+        self.block = block
+        self.parent = parent
+        self.path: tuple[str, ...] = ()
+        if block is not None and parent is not None:
+            self.path = (*parent.path, block.name)
+        self.open: dict[Replay[Any], None] = {}
+        self.left = False
+
+
+class _Serializer:
+    """The walk's visitor: writes the marks, and remembers how the run ended."""
+
+    walk: Walk[_Frame]
+
+    def __init__(self, sink: Sink[Marker], source: Observable[Item], state: bool, inputs: bool) -> None:
+        self._sink = sink
+        self._source = source
+        self._show_state = state
+        self._show_inputs = inputs
+        self._written: list[BaseException] = []
+        self._interrupted = False
+        self._outcome = "done"
+        self.root = _Frame(None, None)
+
+    def message(self, stream: MessageStream, frame: _Frame) -> None:
+        if frame is self.root and is_input(stream) and not self._show_inputs:
+            return
+        frame.open[stream] = None
+        emit = self._sink.on_next
+        token = Mark("delta", frame.path, stream.id)
+        result = Mark("function_result", frame.path, stream.id)
+
+        def on_next(item: Any) -> None:
+            emit((token, item) if type(item) is dict else (result, item.to_dict()))
+
+        def on_error(error: Exception) -> None:
+            self._write_error(error, (*frame.path, *stream.error_where))
+            self._child_ended(stream, frame)
+
+        def on_completed() -> None:
+            self._write_response(stream, frame)
+            self._child_ended(stream, frame)
+
+        self.walk_add(stream, on_next, on_error, on_completed)
+
+    def walk_add(self, stream: MessageStream, *observer: Callable[..., None]) -> None:
+        self.walk.add(listen(stream, self._sink.loop, *observer))
+
+    def state(self, update: StateUpdate, frame: _Frame) -> None:
+        if frame is self.root and update.stop is not None:
+            self._outcome = "agent-stop"
+        if update.shown or self._show_state:
+            self._sink.on_next((Mark("state", frame.path, update.id), update.to_dict()))
+
+    def enter(self, block: Block, frame: _Frame) -> _Frame | None:
+        frame.open[block] = None
+        inner = _Frame(block, frame)
+        self._sink.on_next((Mark("start", inner.path, block.id), block.name))
+        return inner
+
+    def leave(self, frame: _Frame, error: Exception | None) -> None:
+        frame.left = True
+        if error is not None:
+            places = frame.block.error_where if frame.block is not None else where(error)
+            if frame is self.root:
+                for child in list(frame.open):
+                    child.interrupt()
+            self._write_error(error, (*frame.path, *places))
+        self._close_if_done(frame)
+
+    def _child_ended(self, child: Replay[Any], frame: _Frame) -> None:
+        frame.open.pop(child, None)
+        if frame is self.root and child.interrupted:
+            self._interrupted = True
+        self._close_if_done(frame)
+
+    def _close_if_done(self, frame: _Frame) -> None:
+        # upwards in a loop: a thousand blocks may end at once
+        while frame.left and not frame.open:
+            block, parent = frame.block, frame.parent
+            if block is None or parent is None:
+                self._write_result()
+                return
+            self._sink.on_next((Mark("end", frame.path, block.id), block.name))
+            if parent is self.root:
+                self._note_outcome(block)
+            parent.open.pop(block, None)
+            frame = parent
+
+    def _note_outcome(self, block: Block) -> None:
+        self._interrupted = self._interrupted or block.interrupted
+        self._outcome = "agent-stop" if block.escaping_stop else block.outcome or "done"
+
+    def _write_response(self, stream: MessageStream, frame: _Frame) -> None:
+        message = stream.result
+        assert message is not None
+        cut = message.finish_reason == "interrupted"
+        content = {"content": message.content, "role": message.role, "name": message.name}
+        usage = (message.usage or Usage()).model_dump()
+        self._sink.on_next(
+            (Mark("interrupted" if cut else "response", frame.path, stream.id), [content, usage])
+        )
+
+    def _write_error(self, error: Exception, places: tuple[str, ...]) -> None:
+        if any(error is written for written in self._written):
+            return
+        self._written.append(error)
+        content = {"type": type(error).__name__, "message": str(error), "where": " > ".join(places)}
+        self._sink.on_next((Mark("error", places), content))
+
+    def _write_result(self) -> None:
+        cut = self._interrupted or (isinstance(self._source, Scope) and self._source.interrupted)
+        result = "agent-error" if self._written else "interrupted" if cut else self._outcome
+        self._sink.on_next((Mark("result"), result))
+        self._sink.on_completed()

@@ -1,0 +1,170 @@
+"""text, deltas: the tokens of a conversation, out of all its messages and blocks."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Literal
+
+from reactivex import Observable
+from reactivex.disposable import CompositeDisposable
+
+from ..errors import ConfigurationError
+from ..inlets import listen
+from ..sinks import Emitter, Sink
+from ..streams import MessageStream
+from ..transcripts import Item
+from ..values import Delta
+from ..walks import message_streams
+from ..work import defer
+
+__all__ = ["Order", "deltas", "text"]
+
+Order = Literal["message", "arrival"]
+
+
+def deltas(
+    *, order: Order = "message", inputs: bool = False, aside: bool = False
+) -> Callable[[Observable[Item]], Observable[Delta]]:
+    """The deltas of all messages.
+
+    Completes with the conversation; fails with the first error, after what came before it.
+
+    ```
+    m1       --a--b--|
+    m2       ---c---d--|
+    deltas   --a--b--(cd)-|
+    arrival  --ac-b-d---|
+    ```
+
+    Args:
+        order: `"message"`: whole messages one after the other; `"arrival"`: as they come.
+        inputs: Also of what was put in.
+        aside: Also of blocks that are no part of the conversation.
+    """
+    _check(order)
+
+    def operator(source: Observable[Item]) -> Observable[Delta]:
+        def start(sink: Sink[Delta]) -> CompositeDisposable:
+            def emit(item: Any, first: bool) -> None:
+                if type(item) is dict:
+                    sink.on_next(item)  # type: ignore[arg-type]
+
+            return _Reader(message_streams(source, inputs=inputs, aside=aside), sink, order, emit)
+
+        return Emitter(start)
+
+    return operator
+
+
+def text(
+    separator: str = "\n\n", order: Order = "message", *, inputs: bool = False, aside: bool = False
+) -> Callable[[Observable[Item]], Observable[str]]:
+    """The text of a conversation, token by token: non-empty content only.
+
+    Completes with the conversation; fails with the first error, after what came before it.
+
+    ```
+    m1     --Hel-lo-|
+    m2     ---Yes-|
+    text   --Hel-lo-(\\n\\n Yes)|
+    ```
+
+    Args:
+        separator: Emitted between two messages that have text.
+        order: `"message"`: whole messages one after the other; `"arrival"`: as they come, without
+            separators.
+        inputs: Also of what was put in.
+        aside: Also of blocks that are no part of the conversation.
+    """
+    _check(order)
+
+    def operator(source: Observable[Item]) -> Observable[str]:
+        def start(sink: Sink[str]) -> CompositeDisposable:
+            separate = bool(separator) and order == "message"
+            spoken = False  # whether an earlier message had text
+            fresh = True  # whether this one has had none yet
+
+            def emit(item: Any, first: bool) -> None:
+                nonlocal spoken, fresh
+                fresh = fresh or first
+                content = item["content"] if type(item) is dict else None
+                if content:
+                    if fresh and spoken and separate:
+                        sink.on_next(separator)
+                    fresh, spoken = False, True
+                    sink.on_next(content)
+
+            return _Reader(message_streams(source, inputs=inputs, aside=aside), sink, order, emit)
+
+        return Emitter(start)
+
+    return operator
+
+
+def _check(order: str) -> None:
+    if order not in ("message", "arrival"):
+        raise ConfigurationError(f"order is 'message' or 'arrival', not {order!r}")
+
+
+class _Reader(CompositeDisposable):
+    """Reads the messages in order, or all at once; those that wait are held, so that they run."""
+
+    def __init__(
+        self,
+        streams: Observable[MessageStream],
+        sink: Sink[Any],
+        order: Order,
+        emit: Callable[[Any, bool], None],
+    ) -> None:
+        super().__init__()
+        self._sink = sink
+        self._emit = emit
+        self._at_once = order == "arrival"
+        self._waiting: deque[MessageStream] = deque()
+        self._reading = 0
+        self._outer_done = False
+        self._outer_error: Exception | None = None
+        self.add(listen(streams, sink.loop, self._meet, self._outer_ended, self._outer_ended))
+
+    def _meet(self, stream: MessageStream) -> None:
+        if self._at_once or not (self._reading or self._waiting):
+            self._read(stream)
+        else:
+            self._waiting.append(stream)
+            self.add(stream.hold())
+
+    def _read(self, stream: MessageStream) -> None:
+        self._reading += 1
+        first = True
+
+        def on_next(item: Any) -> None:
+            nonlocal first
+            was_first, first = first, False
+            self._emit(item, was_first)
+
+        def on_completed() -> None:
+            self._reading -= 1
+            # deferred: a thousand finished messages in a row must not nest
+            defer(self._go_on)
+
+        self.add(listen(stream, self._sink.loop, on_next, self._sink.on_error, on_completed))
+
+    def _go_on(self) -> None:
+        if self._sink.stopped or self._reading:
+            return
+        if self._waiting:
+            self._read(self._waiting.popleft())
+        elif self._outer_done:
+            self._end()
+
+    def _outer_ended(self, error: Exception | None = None) -> None:
+        # an error comes in its place: after the messages that were there before it
+        self._outer_done, self._outer_error = True, error
+        self._go_on()
+
+    def _end(self) -> None:
+        if self._outer_error is not None:
+            self._sink.on_error(self._outer_error)
+        else:
+            self._sink.on_completed()

@@ -1,0 +1,76 @@
+"""until: a stop button."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from reactivex import Observable
+from reactivex.disposable import CompositeDisposable
+
+from ..inlets import listen
+from ..replays import Replay
+from ..sinks import Emitter, Sink
+from ..transcripts import Item
+
+__all__ = ["until"]
+
+
+def until(signal: Observable[Any]) -> Callable[[Observable[Item]], Observable[Item]]:
+    """Cuts a conversation when a signal comes, in mid-message if need be, and ends it cleanly.
+
+    What is open is interrupted, the innermost first: the messages end with what they have and the
+    finish reason `interrupted`, then their blocks end; the sources are cancelled. (Stock
+    `take_until` would cut nothing: messages are passed by reference and would run on.)
+
+    Completes at the signal, or else when what passed has ended. Fails with the source, or with the
+    signal; a signal that completes without a word never cuts.
+
+    ```
+    m        --Well-let-me-see|
+    signal   ----------s
+    cut      --Well-let|
+    ```
+    """
+
+    def operator(source: Observable[Item]) -> Observable[Item]:
+        return Emitter(lambda sink: _Cut(sink, source, signal))
+
+    return operator
+
+
+class _Cut(CompositeDisposable):
+    def __init__(self, sink: Sink[Item], source: Observable[Item], signal: Observable[Any]) -> None:
+        super().__init__()
+        self._sink = sink
+        self._open: dict[Replay[Any], None] = {}
+        self._source_done = False
+        # the signal first: at one instant, it wins
+        self.add(listen(signal, sink.loop, self._cut, sink.on_error, lambda: None))
+        if not sink.stopped:
+            self.add(listen(source, sink.loop, self._pass, sink.on_error, self._complete))
+
+    def _pass(self, item: Item) -> None:
+        if isinstance(item, Replay) and not item.ended:
+            self._open[item] = None
+            self._sink.on_next(item)
+            item.on_end(self._ended)
+        else:
+            self._sink.on_next(item)
+
+    def _ended(self, item: Replay[Any]) -> None:
+        self._open.pop(item, None)
+        self._complete_if_done()
+
+    def _complete(self) -> None:
+        self._source_done = True
+        self._complete_if_done()
+
+    def _complete_if_done(self) -> None:
+        if self._source_done and not self._open:
+            self._sink.on_completed()
+
+    def _cut(self, _: Any) -> None:
+        for item in list(self._open):
+            item.interrupt()
+        self._sink.on_completed()

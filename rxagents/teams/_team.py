@@ -1,0 +1,227 @@
+"""Team: members who take turns, and a model that says who is next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from inspect import isawaitable
+from typing import Any
+
+from reactivex import Observable
+
+from ..bridges import forward, from_async
+from ..errors import ConfigurationError, RoutingError, located
+from ..llm.requests import LLM, LLMConstraints
+from ..participants import Emit, Participant, named, until_ended
+from ..replays import Replay
+from ..sinks import just
+from ..strategies import AllMessagesStrategy, ReadingStrategy, read
+from ..streams import Block, MessageStream, Scope, StateUpdate
+from ..transcripts import Item, Transcript
+from ._routing import PROMPT, choice_request, describe, read_choice
+
+__all__ = ["Team"]
+
+_TRIES = 3
+
+
+class Team(Participant):
+    """Members who take turns in one conversation; a model says who is next.
+
+    A member hears the conversation so far, and what it says is heard by those after it. The team
+    ends when a member stops it, when the stop callback says so, after `max_turns`, or when nobody
+    may follow.
+
+    ```
+    source   -q-|
+    out      ---(T|)
+    T        ---A-----B---|
+    A        ---a--|
+    B        ---------b-|
+    ```
+
+    Args:
+        llm: The model that chooses. It is not asked where there is only one to choose.
+        members: Agents, users, teams: whatever is an operator with an id.
+        id: The team's name in the conversation.
+        description: What it is good for; the model of a team around it reads it.
+        system_prompt: The router's prompt in place of the built-in one; may hold `{agents}` and
+            `{history}`.
+        stop_callback: Called with the Transcript after each turn; true ends the team.
+        allowed_transitions: Who may follow whom, by member or id; who is no key has no follower.
+        include_tools_descriptions: Whether the model reads what tools the members have.
+        reading_strategy: Which messages the model gets to see.
+        use_structured_output: Ask for JSON by a schema; else for the id in words.
+        max_turns: After so many turns the team ends.
+    """
+
+    def __init__(
+        self,
+        llm: LLM,
+        members: Sequence[Participant],
+        id: str,
+        description: str = "",
+        system_prompt: str = "",
+        stop_callback: Callable[[Transcript], Any] | None = None,
+        allowed_transitions: Mapping[Any, Sequence[Any]] | None = None,
+        include_tools_descriptions: bool = False,
+        reading_strategy: ReadingStrategy | None = None,
+        use_structured_output: bool = True,
+        max_turns: int = 50,
+    ) -> None:
+        super().__init__(id, description)
+        self.llm = llm
+        self.members = check_members(f"team {id}", members)
+        self.system_prompt = system_prompt
+        self.stop_callback = stop_callback
+        self.allowed_transitions = _transitions(id, self.members, allowed_transitions)
+        self.include_tools_descriptions = include_tools_descriptions
+        self.reading_strategy = reading_strategy or AllMessagesStrategy()
+        self.use_structured_output = use_structured_output
+        if max_turns < 1:
+            raise ConfigurationError(f"team {id}: max_turns is {max_turns}; it must be 1 or more")
+        self.max_turns = max_turns
+
+    def _block(self, transcript: Transcript) -> Item:
+        return Block(self.id, self.turn(transcript), catches_stops=True)
+
+    def turn(self, transcript: Transcript) -> Observable[Item]:
+        return from_async(lambda emit: self._run(transcript, emit))
+
+    async def _run(self, transcript: Transcript, emit: Emit) -> None:
+        def add(item: Item) -> None:
+            nonlocal transcript
+            emit(item)
+            transcript = transcript.fold(item)
+
+        speaker: str | None = None
+        for _ in range(self.max_turns):
+            candidates = self._candidates(speaker)
+            if not candidates:
+                return add(_result("done"))
+            speaker = await self._choose(transcript, candidates, add)
+            stop, transcript = await take_turn(self.members[speaker], transcript, emit)
+            if stop is not None:
+                return add(_result("agent-stop", ("info", "team/stop", self.id)))
+            if await self._is_stopped(transcript):
+                return add(_result("callback-stop", ("info", "team/callback-stop", self.id)))
+        return add(_result("max-turns", ("info", "team/max-turns", self.id)))
+
+    def _candidates(self, speaker: str | None) -> tuple[str, ...]:
+        if speaker is None or self.allowed_transitions is None:
+            return tuple(self.members)
+        return self.allowed_transitions.get(speaker, ())
+
+    async def _is_stopped(self, transcript: Transcript) -> bool:
+        if self.stop_callback is None:
+            return False
+        try:
+            answer = self.stop_callback(transcript)
+            return bool(await answer if isawaitable(answer) else answer)
+        except Exception as error:
+            raise located(error, "stop_callback") from None
+
+    async def _choose(self, transcript: Transcript, candidates: tuple[str, ...], add: Emit) -> str:
+        if len(candidates) == 1:
+            return candidates[0]
+        constraints = getattr(self.llm, "constraints", LLMConstraints())
+        agents = describe(
+            self.members.values(), tools=self.include_tools_descriptions, transitions=self.allowed_transitions
+        )
+        messages = await read(self.reading_strategy, transcript)
+        wrong: list[tuple[str, str]] = []
+        for _ in range(_TRIES):
+            request = choice_request(
+                self.system_prompt or PROMPT,
+                agents,
+                messages,
+                candidates,
+                wrong,
+                structured=self.use_structured_output and constraints.structured_output,
+                team=self.id,
+            )
+            try:
+                answer = await MessageStream(self.llm(request))
+            except Exception as error:
+                raise located(error, "router") from None
+            try:
+                chosen, reason = read_choice(answer.text, candidates, tuple(self.members))
+            except ValueError as error:
+                wrong.append((answer.text, str(error)))
+                entry: tuple[Any, ...] = ("error", "team/choice", self.id, answer.text)
+                data = {"team": self.id, "error": str(error)}
+                add(StateUpdate("choice", data, usage=answer.usage, log=(entry,)))
+                continue
+            entry = ("info", "team/choice", self.id, chosen, reason)
+            data = {"team": self.id, "agent_id": chosen, "reason": reason}
+            add(StateUpdate("choice", data, usage=answer.usage, log=(entry,)))
+            return chosen
+        raise located(
+            RoutingError(
+                f"team {self.id}: its model was asked {_TRIES} times who speaks next and named nobody who "
+                f"may: {'; '.join(error for _, error in wrong)} Check the descriptions of the members, or "
+                "give another model"
+            ),
+            "router",
+        )
+
+
+def check_members(what: str, members: Sequence[Participant]) -> dict[str, Participant]:
+    """The members by id; refuses an empty list, two of one id, and what is no operator with an id."""
+    by_id: dict[str, Participant] = {}
+    for member in members:
+        if not callable(member) or not isinstance(getattr(member, "id", None), str):
+            raise ConfigurationError(
+                f"{what}: {type(member).__name__} is no member; give an Agent, a User, a team, or "
+                "as_agent(id, operator)"
+            )
+        if member.id in by_id:
+            raise ConfigurationError(f"{what}: two members have the id {member.id!r}; ids must differ")
+        by_id[member.id] = member
+    if not by_id:
+        raise ConfigurationError(f"{what} has no members; give it at least one")
+    return by_id
+
+
+def _transitions(
+    id: str, members: Mapping[str, Participant], allowed: Mapping[Any, Sequence[Any]] | None
+) -> dict[str, tuple[str, ...]] | None:
+    if allowed is None:
+        return None
+    transitions = {named(one): tuple(map(named, others)) for one, others in allowed.items()}
+    for name in {*transitions, *(other for others in transitions.values() for other in others)}:
+        if name not in members:
+            raise ConfigurationError(
+                f"team {id}: allowed_transitions names {name!r}, who is no member; "
+                f"the members are {', '.join(members)}"
+            )
+    return transitions
+
+
+async def take_turn(
+    member: Participant, transcript: Transcript, emit: Emit
+) -> tuple[StateUpdate | None, Transcript]:
+    """Lets a member speak, to the end of all it says; gives its stop, if it asked for one."""
+    said: list[Item] = []
+    stop: StateUpdate | None = None
+
+    def pass_on(item: Item) -> None:
+        nonlocal stop
+        said.append(item)
+        if isinstance(item, StateUpdate) and item.stop is not None:
+            stop = item
+            if item.scope == "team":  # consumed here; what it brings beside the stop stays
+                item = said[-1] = replace(item, stop=None)
+        emit(item)
+
+    await forward(member(just(transcript)), pass_on)
+    for item in said:
+        if isinstance(item, Replay):
+            await until_ended(item)
+        if isinstance(item, Scope) and item.escaping_stop is not None:
+            stop = item.escaping_stop
+    return stop, transcript.fold_all(said)
+
+
+def _result(code: str, *log: tuple[Any, ...]) -> StateUpdate:
+    return StateUpdate("result", {"result": code}, log=log)

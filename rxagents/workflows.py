@@ -1,0 +1,190 @@
+"""Workflow: one conversation with an agent or a team, a run at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from reactivex import Observable
+from reactivex.disposable import CompositeDisposable, Disposable
+
+from .bridges import AsyncItems, SyncItems, cancelled_tasks_ended, forward, from_async
+from .conversations import Conversation
+from .errors import BlockingCallError, ConfigurationError, WorkflowBusyError
+from .flatten import say
+from .loops import current_loop, is_on, shared_loop
+from .operators import Marker
+from .participants import Emit, until_ended
+from .replays import Replay
+from .runs import Run, RunResult
+from .sinks import Emitter, Sink, just
+from .transcripts import Item
+from .values import SystemMessage
+
+__all__ = ["Workflow"]
+
+
+class Workflow:
+    """A conversation with an agent, a team, or any operator on conversations, kept from run to run.
+
+    `start` begins a run; `run`, `run_stream`, `arun`, `arun_stream` and `observe` are views of one.
+    None of them raises for what goes wrong within a run: that is its `error` marker and its result.
+
+    ```
+    input     q
+    observe   -(start delta)-delta-(response end result|)
+    ```
+
+    Args:
+        askable: Whom to ask.
+        conversation: To go on with; by default a new one.
+        system_prompt: The first message of a new conversation.
+    """
+
+    def __init__(
+        self,
+        askable: Callable[[Observable[Item]], Observable[Item]],
+        conversation: Conversation | None = None,
+        system_prompt: str = "",
+    ) -> None:
+        if not callable(askable):
+            raise ConfigurationError(
+                f"a workflow asks an agent, a team or an operator, not {type(askable).__name__}"
+            )
+        self.askable = askable
+        self.conversation = conversation if conversation is not None else Conversation()
+        self.system_prompt = system_prompt
+        self._current: Run | None = None
+        self._starting = threading.Lock()
+
+    def start(self, input: Any) -> Run:
+        """Begins a run: on the running loop of this thread, else on the shared one.
+
+        Args:
+            input: Anything that `say` takes.
+
+        Raises:
+            InputError: The input is no message.
+            WorkflowBusyError: A run is still going on.
+        """
+        run = self._new_run(say(input))
+        run.bind(current_loop())
+        run.begin()
+        return run
+
+    def run(self, input: Any) -> RunResult:
+        """Runs to the end, blocking this thread; on the shared loop, so that it works in a notebook.
+
+        Ctrl-C disposes the run.
+
+        Raises:
+            BlockingCallError: Called on the shared loop itself.
+            InputError, WorkflowBusyError: As `start`.
+        """
+        loop = _blockable("run", "arun")
+        run = self._new_run(say(input))
+        run.bind(loop)
+        ended = threading.Event()
+        run.on_end(lambda _: ended.set())
+        run.begin()
+        try:
+            ended.wait()
+        except BaseException:
+            run.dispose()
+            raise
+        assert run.result is not None
+        return run.result
+
+    def run_stream(self, input: Any, *, state: bool = False) -> SyncItems[Marker]:
+        """The markers of a run, for a plain `for` loop; the run begins with the first step.
+
+        Closing the iterator, breaking out and dropping it, and Ctrl-C dispose the run.
+
+        Raises:
+            BlockingCallError: Called on the shared loop itself.
+            InputError: The input is no message.
+            WorkflowBusyError: At the first step, if a run is still going on.
+        """
+        return SyncItems(self.observe(input, state=state), _blockable("run_stream", "arun_stream"))
+
+    async def arun(self, input: Any) -> RunResult:
+        """Runs to the end on the running loop; cancelling the task disposes the run."""
+        run = self.start(input)
+        try:
+            return await run
+        except asyncio.CancelledError:
+            run.dispose()
+            await cancelled_tasks_ended()
+            raise
+
+    def arun_stream(self, input: Any, *, state: bool = False) -> AsyncItems[Marker]:
+        """The markers of a run, for `async for`; also an async context manager that closes it.
+
+        Closing the iterator, leaving the context, dropping it and cancelling the task dispose the
+        run. It begins with the first step.
+        """
+        return AsyncItems(self.observe(input, state=state))
+
+    def observe(self, input: Any, *, state: bool = False) -> Observable[Marker]:
+        """The markers of a run, as an observable; each subscription is a new run, and disposes it."""
+        said = say(input)
+
+        def start(sink: Sink[Marker]) -> CompositeDisposable:
+            run = self._new_run(said)
+            run.bind(sink.loop)
+            markers = run.markers(state=state).subscribe(sink)
+            return CompositeDisposable(Disposable(run.dispose), markers)
+
+        return Emitter(start)
+
+    def restart(self) -> None:
+        """Forgets the conversation and begins a new one.
+
+        Raises:
+            WorkflowBusyError: A run is still going on.
+        """
+        with self._starting:
+            self._check_idle()
+            self.conversation = Conversation()
+
+    def _new_run(self, said: Observable[Item]) -> Run:
+        with self._starting:
+            self._check_idle()
+            conversation = self.conversation
+            if self.system_prompt and not len(conversation):
+                conversation.append(SystemMessage(self.system_prompt))
+            self._current = Run(
+                from_async(lambda emit: self._converse(said, conversation, emit)), conversation
+            )
+            return self._current
+
+    def _check_idle(self) -> None:
+        if self._current is not None and not self._current.ended:
+            raise WorkflowBusyError(
+                "this workflow is in the middle of a run; let it end, dispose it, or make another "
+                "workflow with workflow.conversation.fork()"
+            )
+
+    async def _converse(self, said: Observable[Item], conversation: Conversation, emit: Emit) -> None:
+        inputs: list[Item] = []
+
+        def put_in(item: Item) -> None:
+            inputs.append(item)
+            emit(item)
+
+        await forward(said, put_in)
+        for item in inputs:
+            if isinstance(item, Replay):
+                await until_ended(item)
+        await forward(self.askable(just(conversation.transcript)), emit)
+
+
+def _blockable(name: str, instead: str) -> asyncio.AbstractEventLoop:
+    loop = shared_loop()
+    if is_on(loop):
+        raise BlockingCallError(
+            f"{name} would block the very loop that it waits for; call `await {instead}` in async code"
+        )
+    return loop
