@@ -22,6 +22,7 @@ messages are passed by reference, and only the serializer reads their tokens.
 import logging
 
 from .agents import Agent
+from .blocks import Block, StateUpdate
 from .conversations import Conversation
 from .errors import *  # noqa: F403
 from .errors import __all__ as _errors
@@ -31,7 +32,7 @@ from .inputs import WorkflowInput
 from .llm import LLM, ChatRequest, LLMConstraints, ScriptedLLM
 from .operators import Mark, Marker
 from .runs import Run, RunResult
-from .streams import Block, MessageStream, StateUpdate
+from .streams import MessageStream
 from .teams import Team
 from .tools import Tool
 from .transcripts import Transcript

@@ -11,6 +11,7 @@ from reactivex import Observable
 
 from .bridges import forward, from_async
 from .errors import ConfigurationError, MaxRoundsError
+from .limits import Limit
 from .llm.requests import LLM, ChatRequest
 from .llm.wire import OthersAs, wire_messages, wire_turn
 from .loops import dropped
@@ -18,7 +19,6 @@ from .participants import Emit, Participant
 from .sinks import just
 from .strategies import AllMessagesStrategy, ReadingStrategy, read
 from .streams import MessageStream
-from .threads import Limit
 from .tools import Tool, Toolbox
 from .transcripts import Item, Transcript
 from .values import ToolCall

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
+from .blocks import StateUpdate
 from .errors import InputError
 from .replays import Replay
-from .streams import StateUpdate
 from .transcripts import Item, Transcript
 from .values import Message, Usage, message_from
 

@@ -1,33 +1,30 @@
 """Anything a person would throw at an agent, as one flat conversation.
 
 The same flattening serves `say`, where strings are the user's, and what a function agent yields,
-where they are the agent's own. `concat_eager` keeps the order while all parts run at once.
+where they are the agent's own. All parts run at once, and keep their order.
 """
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop
-from collections import deque
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from reactivex import Observable, abc
-from reactivex.disposable import CompositeDisposable
+from reactivex import Observable
 
+from .blocks import Block, StateUpdate
 from .bridges import from_async, from_async_iterable
 from .conversations import Conversation
 from .errors import InputError
-from .inlets import listen
 from .inputs import WorkflowInput
 from .loops import enqueued
-from .replays import Replay
+from .ordering import concat_eager
 from .sinks import Emitter, Sink, just
-from .streams import Block, MessageStream, StateUpdate
+from .streams import MessageStream
 from .transcripts import Item, Transcript
 from .values import Message, Role, message_from
 
-__all__ = ["Speaker", "concat_eager", "flatten", "in_turn", "say", "stream"]
+__all__ = ["Speaker", "flatten", "say", "stream"]
 
 T = TypeVar("T")
 _ITEMS = (MessageStream, Block, StateUpdate, Transcript)
@@ -209,125 +206,3 @@ def _pull(iterator: Any, sink: Sink[Any]) -> Callable[[], None]:
 
 def _each(source: Observable[Any], speaker: Speaker) -> Observable[Item]:
     return concat_eager(source, lambda thing: flatten(thing, speaker))
-
-
-def concat_eager(
-    sources: Observable[Any], to_source: Callable[[Any], Observable[T]] | None = None
-) -> Observable[T]:
-    """Runs all sources at once and delivers them one after the other, each from its beginning.
-
-    A source that is not yet its turn is kept in a list; the one whose turn it is streams through.
-    An error comes in its place in the order. (RxPY's own `concat_all` loses what a hot source emits
-    before its turn.)
-
-    ```
-    a          --a--a-------|
-    b          -b--b-b|
-    together   --a--a-------(bbb|)
-    ```
-    """
-
-    def start(sink: Sink[T]) -> abc.DisposableBase:
-        return _Lanes(sink, sources, to_source or (lambda source: source))
-
-    return Emitter(start)
-
-
-class _Lanes(CompositeDisposable):
-    """The lanes of one `concat_eager`: the first is live, the others wait."""
-
-    def __init__(
-        self, sink: Sink[T], sources: Observable[Any], to_source: Callable[[Any], Observable[T]]
-    ) -> None:
-        super().__init__()
-        self._sink: Sink[Any] = sink
-        self._loop: AbstractEventLoop = sink.loop
-        self._lanes: deque[_Lane] = deque()
-        self._to_source = to_source
-        self._outer_done = False
-        self._advancing = False
-        self.add(listen(sources, self._loop, self._open, self._outer_failed, self._outer_ended))
-
-    def _open(self, thing: Any) -> None:
-        lane = _Lane()
-        self._lanes.append(lane)
-
-        def next_(item: Any) -> None:
-            if lane is self._lanes[0] and not lane.waiting and not self._advancing:
-                self._sink.on_next(item)
-            else:
-                lane.waiting.append(item)
-
-        def ended(error: Exception | None = None) -> None:
-            lane.done, lane.error = True, error
-            if self._lanes and lane is self._lanes[0]:
-                self._advance()
-
-        try:
-            source = self._to_source(thing)
-        except Exception as error:
-            ended(error)
-            return
-        self.add(listen(source, self._loop, next_, ended, ended))
-
-    def _outer_failed(self, error: Exception) -> None:
-        # in its place: after everything that was there before
-        lane = _Lane()
-        lane.done, lane.error = True, error
-        self._lanes.append(lane)
-        self._outer_ended()
-
-    def _outer_ended(self) -> None:
-        self._outer_done = True
-        if not self._lanes or self._lanes[0].done:
-            self._advance()
-
-    def _advance(self) -> None:
-        if self._advancing:  # a delivery set this off; the loop that delivers goes on by itself
-            return
-        self._advancing = True
-        try:
-            self._deliver()
-        finally:
-            self._advancing = False
-
-    def _deliver(self) -> None:
-        while self._lanes and not self._sink.stopped:
-            lane = self._lanes[0]
-            while lane.waiting:
-                self._sink.on_next(lane.waiting.popleft())
-            if not lane.done:
-                return
-            if lane.error is not None:
-                self._sink.on_error(lane.error)
-                return
-            self._lanes.popleft()
-        if self._outer_done:
-            self._sink.on_completed()
-
-
-class _Lane:
-    __slots__ = ("done", "error", "waiting")
-
-    def __init__(self) -> None:
-        self.waiting: deque[Any] = deque()
-        self.done = False
-        self.error: Exception | None = None
-
-
-def in_turn(source: Observable[Item]) -> Observable[Item]:
-    """Starts every message and block at once, and emits each when the one before it has ended."""
-
-    def whole(item: Item) -> Observable[Item]:
-        if not isinstance(item, Replay):
-            return just(item)
-
-        def start(sink: Sink[Item]) -> abc.DisposableBase:
-            hold = item.hold()
-            sink.on_next(item)
-            item.on_end(lambda _: sink.on_completed())
-            return hold
-
-        return Emitter(start)
-
-    return concat_eager(source, whole)

@@ -8,13 +8,15 @@ from typing import Any
 
 from reactivex import Observable, abc
 
+from .blocks import Block
 from .bridges import from_async
 from .errors import ConfigurationError
-from .flatten import Speaker, flatten, in_turn
+from .flatten import Speaker, flatten
+from .ordering import in_turn
 from .participants import Emit, Participant, hear
 from .replays import Replay
 from .sinks import Emitter, Sink, just
-from .streams import Block, MessageStream
+from .streams import MessageStream
 from .transcripts import Item, Transcript
 from .walks import message_streams
 

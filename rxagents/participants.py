@@ -10,11 +10,11 @@ from typing import Any
 
 from reactivex import Observable
 
+from .blocks import Block, StateUpdate
 from .bridges import forward, from_async
 from .errors import ConfigurationError
 from .loops import hop, is_on
 from .replays import Replay
-from .streams import Block, StateUpdate
 from .transcripts import Item, Transcript
 from .values import Usage
 

@@ -9,9 +9,9 @@ from typing import Any, NoReturn, TypeVar
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
-from .bridges import AsyncItems
 from .errors import where
 from .inlets import listen
+from .iterators import AsyncItems
 from .loops import current_loop, dropped, enqueued, hop, is_on
 from .sinks import Sink
 from .work import together

@@ -7,10 +7,10 @@ from typing import Any
 
 from reactivex import Observable
 
+from .blocks import Block
 from .conversations import Conversation
 from .operators import Marker, Shared, answer, markers
 from .participants import until_ended
-from .streams import Block
 from .transcripts import Item
 from .values import Message, Usage
 

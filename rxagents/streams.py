@@ -1,29 +1,20 @@
-"""The nouns of the stream: MessageStream, Block, StateUpdate.
-
-A message is a replay of its deltas; a block is a named replay of items: one agent's turn, one
-team's run. Blocks nest, and that nesting is the start/end structure of the output.
-"""
+"""MessageStream: a message while it is being written."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, Literal
+from collections.abc import Generator
+from typing import Any
 from uuid import uuid4
 
 from reactivex import Observable
 
 from .assembly import assemble
-from .errors import InputError, located
+from .errors import InputError
 from .replays import Replay
 from .sinks import Emitter, Sink
-from .values import Completion, Delta, FunctionResult, Message, Role, Usage, delta
-from .work import defer, together
+from .values import Completion, Delta, FunctionResult, Message, Role, delta
 
-__all__ = ["Block", "Entry", "MessageStream", "Scope", "StateUpdate", "new_id"]
-
-Entry = Literal["append", "replace_last", "aside"]
+__all__ = ["MessageStream", "new_id"]
 
 
 def new_id() -> str:
@@ -138,184 +129,3 @@ class MessageStream(Replay[Delta | FunctionResult]):
     def __repr__(self) -> str:
         state = "interrupted" if self.interrupted else "failed" if self.error else "ended"
         return f"<MessageStream of {self.name or self.role}, {state if self.ended else 'open'}>"
-
-
-@dataclass(frozen=True, slots=True)
-class StateUpdate:
-    """What changed beside the messages.
-
-    Args:
-        kind: What this is about: `usage`, `choice`, `variables`, `stop`, `result`, …
-        data: JSON-able details, shown in the `state` marker beside the kind.
-        variables: Context variables to set.
-        usage: Tokens that belong to no message of the conversation.
-        log: Entries for the log, each a JSON-able tuple.
-        stop: Why the nearest Team, Sequence or Loop is to end (`scope="run"`: the whole run).
-        scope: How far the stop reaches.
-        shown: Whether `markers()` shows it without being asked.
-        id: Of this item; the fold counts no item twice.
-    """
-
-    kind: str = "state"
-    data: Mapping[str, Any] = field(default_factory=dict)
-    variables: Mapping[str, Any] | None = None
-    usage: Usage | None = None
-    log: tuple[tuple[Any, ...], ...] = ()
-    stop: str | None = None
-    scope: Literal["team", "run"] = "team"
-    shown: bool = False
-    id: str = field(default_factory=new_id)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The content of the `state` marker."""
-        extra: dict[str, Any] = {}
-        if self.variables is not None:
-            extra["variables"] = dict(self.variables)
-        if self.usage is not None:
-            extra["usage"] = self.usage.model_dump()
-        if self.stop is not None:
-            extra["stop"] = self.stop
-        return {"kind": self.kind, **self.data, **extra}
-
-
-class Scope(Replay[Any]):
-    """A replay of items that drives what it emits and ends when all of it has ended.
-
-    While it runs it holds every message and block that passes. A child's failure is its own; one
-    that fails interrupts its open children first.
-    """
-
-    name: str | None = None
-    catches_stops = False
-
-    def __init__(self, source: Observable[Any] | None) -> None:
-        super().__init__(source)
-        self._open: dict[Replay[Any], None] = {}
-        self._source_done = False
-        self.stop: StateUpdate | None = None
-        self.outcome: str | None = None
-
-    @property
-    def escaping_stop(self) -> StateUpdate | None:
-        """The stop that was asked for inside and that is to end what is around as well."""
-        if self.stop is not None and self.catches_stops and self.stop.scope == "team":
-            return None
-        return self.stop
-
-    def _append(self, item: Any) -> None:
-        if isinstance(item, StateUpdate):
-            self._note(item)
-        super()._append(item)
-        if isinstance(item, Replay) and not self.ended:
-            self._open[item] = None
-            item.on_end(self._child_ended)
-            item._on_loop(item._retain)
-
-    def _note(self, item: StateUpdate) -> None:
-        if item.stop is not None:
-            self.stop = item
-        if item.kind == "result":
-            self.outcome = item.data.get("result")
-
-    def _child_ended(self, child: Replay[Any]) -> None:
-        # deferred: the child's own readers hear its end before this one acts on it
-        self._on_loop(lambda: defer(lambda: self._after_child(child)))
-
-    def _after_child(self, child: Replay[Any]) -> None:
-        if self.ended:
-            return
-        self._open.pop(child, None)
-        if (
-            isinstance(child, Scope)
-            and child.stop
-            and not (child.catches_stops and child.stop.scope == "team")
-        ):
-            self.stop = child.stop
-        if child.error is not None:
-            self._fail(child.error)
-        elif self._source_done and not self._open:
-            self._finish()
-
-    def _complete(self) -> None:
-        self._source_done = True
-        if not self._open:
-            self._finish()
-
-    def _fail(self, error: Exception) -> None:
-        if self.ended:
-            self._finish(error)
-            return
-        together(lambda: self._end_all(error))
-
-    def _end_all(self, error: Exception) -> None:
-        for replay in self._innermost_first():
-            if replay is not self:
-                replay._finish(interrupted=True)
-        self._finish(error)
-
-    def _finish(self, error: Exception | None = None, *, interrupted: bool = False) -> None:
-        super()._finish(error, interrupted=interrupted)
-        if error is not None and error is self.error and self.name is not None:
-            located(error, self.name)
-
-    def _interrupt(self) -> None:
-        def interrupt_all() -> None:
-            for replay in self._innermost_first():
-                replay._finish(interrupted=True)
-
-        together(interrupt_all)
-
-    def _abandon(self) -> None:
-        def leave() -> None:
-            children = list(self._open)
-            self._open.clear()
-            self._finish(interrupted=True)
-            for child in children:
-                defer(partial(child._on_loop, child._release))
-
-        together(leave)
-
-    def _innermost_first(self) -> list[Replay[Any]]:
-        # with a stack of its own: a thousand nested blocks are more than Python's
-        order: list[Replay[Any]] = []
-        stack: list[Replay[Any]] = [self]
-        while stack:
-            replay = stack.pop()
-            order.append(replay)
-            if isinstance(replay, Scope):
-                stack.extend(child for child in replay._open if not child.ended)
-        order.reverse()
-        return order
-
-
-class Block(Scope):
-    """A named replay of items: one agent's turn, one team's run.
-
-    Emits MessageStreams, StateUpdates and further Blocks as they begin. It completes only after
-    every child it emitted has ended, and never runs unless somebody subscribes.
-
-    Args:
-        name: The id of the agent or team.
-        source: An observable of items.
-        entry: How it enters the conversation: `append`; `replace_last` (in place of the message
-            before it); `aside` (shown, but no part of it).
-        catches_stops: Whether a stop inside ends here (a team's) or is passed on (an agent's).
-    """
-
-    def __init__(
-        self,
-        name: str,
-        source: Observable[Any] | None,
-        *,
-        entry: Entry = "append",
-        catches_stops: bool = False,
-        id: str | None = None,
-    ) -> None:
-        super().__init__(source)
-        self.name: str = name
-        self.entry: Entry = entry
-        self.catches_stops = catches_stops
-        self.id = id or new_id()
-
-    def __repr__(self) -> str:
-        return f"<Block {self.name}, {'ended' if self.ended else 'open'}>"

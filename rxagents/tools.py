@@ -24,8 +24,9 @@ from .errors import (
     ToolTimeoutError,
     UnknownToolError,
 )
+from .limits import Limit
 from .signatures import Signature, fits_as_name, name_of, origin_of
-from .threads import Limit, call_in_thread
+from .threads import call_in_thread
 from .values import FunctionResult, ToolCall
 
 __all__ = ["Tool", "Toolbox"]

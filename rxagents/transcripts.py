@@ -13,7 +13,8 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Any, overload
 
-from .streams import Block, MessageStream, Scope, StateUpdate, new_id
+from .blocks import Block, Scope, StateUpdate
+from .streams import MessageStream, new_id
 from .values import Message, Usage
 
 __all__ = ["Transcript"]

@@ -9,12 +9,13 @@ from typing import Any, Literal
 
 from reactivex import Observable
 
+from .blocks import StateUpdate
 from .bridges import from_async
 from .errors import ConfigurationError, InputError, located
 from .loops import dropped
 from .participants import Emit, Participant
 from .sinks import just
-from .streams import MessageStream, StateUpdate
+from .streams import MessageStream
 from .threads import call_in_thread
 from .transcripts import Item, Transcript
 

@@ -15,9 +15,10 @@ from typing import Any, Generic, Protocol, TypeVar
 from reactivex import Observable
 from reactivex.disposable import CompositeDisposable
 
+from .blocks import Block, StateUpdate
 from .inlets import listen
 from .sinks import Emitter, Sink
-from .streams import Block, MessageStream, StateUpdate
+from .streams import MessageStream
 from .transcripts import Item
 
 __all__ = ["Visitor", "Walk", "is_input", "message_streams"]

@@ -10,10 +10,11 @@ from typing import Any
 from reactivex import Observable
 from reactivex.disposable import CompositeDisposable, Disposable
 
-from .bridges import AsyncItems, SyncItems, cancelled_tasks_ended, forward, from_async
+from .bridges import cancelled_tasks_ended, forward, from_async
 from .conversations import Conversation
 from .errors import BlockingCallError, ConfigurationError, WorkflowBusyError
 from .flatten import say
+from .iterators import AsyncItems, SyncItems
 from .loops import current_loop, is_on, shared_loop
 from .operators import Marker
 from .participants import Emit, until_ended

@@ -15,7 +15,8 @@ from openai import AsyncAzureOpenAI, AsyncOpenAI, OpenAI
 from pydantic import BaseModel
 
 from rxagents.errors import ConfigurationError
-from rxagents.llm.scripted import Call, Reply, Rule, request_text
+from rxagents.llm.replies import Call, Reply, request_text
+from rxagents.llm.scripts import Rule
 from rxagents.testing.faults import Dropped, HTTPFault, Malformed, Paused, Raw, Stalled
 from rxagents.testing.openai_server import OpenAIServer
 from rxagents.testing.scenarios import default_scenario, echo_scenario, order_scenario

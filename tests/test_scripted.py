@@ -14,8 +14,10 @@ from reactivex.testing import ReactiveTest, TestScheduler
 
 from rxagents.assembly import assemble
 from rxagents.errors import ConfigurationError, ModelStatusError, ScriptError
+from rxagents.llm.replies import Call, Reply, request_text, tokenize
 from rxagents.llm.requests import LLM, ChatRequest, LLMConstraints
-from rxagents.llm.scripted import Call, Reply, Rule, Script, ScriptedLLM, request_text, tokenize
+from rxagents.llm.scripted import ScriptedLLM
+from rxagents.llm.scripts import Rule, Script
 from rxagents.testing.faults import Dropped
 from rxagents.values import Completion, Usage, delta
 

@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rxagents.errors import ConfigurationError
-from rxagents.threads import Limit, call_in_thread, threads_out
+from rxagents.limits import Limit
+from rxagents.threads import call_in_thread, threads_out
 
 
 def run(main: Coroutine[Any, Any, Any]) -> Any:

@@ -28,7 +28,7 @@ from rxagents.errors import (
     ToolFailedError,
     ToolTimeoutError,
 )
-from rxagents.threads import Limit
+from rxagents.limits import Limit
 from rxagents.tools import Tool, Toolbox
 from rxagents.values import FunctionResult, ToolCall
 

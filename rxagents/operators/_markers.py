@@ -7,11 +7,12 @@ from typing import Any
 
 from reactivex import Observable
 
+from ..blocks import Block, Scope, StateUpdate
 from ..errors import where
 from ..inlets import listen
 from ..replays import Replay
 from ..sinks import Emitter, Sink
-from ..streams import Block, MessageStream, Scope, StateUpdate
+from ..streams import MessageStream
 from ..transcripts import Item
 from ..values import Usage
 from ..walks import Walk, is_input

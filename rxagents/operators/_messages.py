@@ -8,7 +8,7 @@ from typing import Any
 from reactivex import Observable
 
 from ..errors import AgentError
-from ..flatten import concat_eager
+from ..ordering import concat_eager
 from ..sinks import Emitter, Sink
 from ..streams import MessageStream
 from ..transcripts import Item

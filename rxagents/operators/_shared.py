@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from reactivex import Observable
 
-from ..streams import Scope
+from ..blocks import Scope
 from ..transcripts import Item
 
 __all__ = ["Shared", "shared"]

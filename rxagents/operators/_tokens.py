@@ -7,10 +7,12 @@ from typing import Any
 
 from reactivex import Observable
 
-from ..bridges import AsyncItems, from_async
+from ..blocks import Block
+from ..bridges import from_async
 from ..inlets import listen
+from ..iterators import AsyncItems
 from ..sinks import Emitter, Sink
-from ..streams import Block, MessageStream
+from ..streams import MessageStream
 from ..transcripts import Item
 from ..values import Completion, delta
 from ..walks import is_input

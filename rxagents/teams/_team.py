@@ -9,6 +9,7 @@ from typing import Any
 
 from reactivex import Observable
 
+from ..blocks import Block, Scope, StateUpdate
 from ..bridges import forward, from_async
 from ..errors import ConfigurationError, RoutingError, located
 from ..llm.requests import LLM, LLMConstraints
@@ -16,7 +17,7 @@ from ..participants import Emit, Participant, named, until_ended
 from ..replays import Replay
 from ..sinks import just
 from ..strategies import AllMessagesStrategy, ReadingStrategy, read
-from ..streams import Block, MessageStream, Scope, StateUpdate
+from ..streams import MessageStream
 from ..transcripts import Item, Transcript
 from ._routing import PROMPT, choice_request, describe, read_choice
 

@@ -9,7 +9,7 @@ from itertools import count
 from typing import Any
 
 from ..errors import ScriptError
-from ..llm.scripted import Script
+from ..llm.scripts import Script
 from .chat_format import chat_completion, chat_events, error_document, model_list
 from .faults import HTTPFault, Step, plan
 from .http_wire import HTTPRequest

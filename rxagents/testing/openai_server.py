@@ -19,7 +19,7 @@ from collections.abc import Collection, Sequence
 from types import TracebackType
 from typing import Self
 
-from ..llm.scripted import Script, ScriptSource
+from ..llm.scripts import Script, ScriptSource
 from .chat_service import ChatService, failed
 from .delivery import deliver
 from .faults import HTTPFault

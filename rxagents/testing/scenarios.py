@@ -10,7 +10,8 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from ..llm.scripted import Call, Reply, Rule, message_text, request_text
+from ..llm.replies import Call, Reply, message_text, request_text
+from ..llm.scripts import Rule
 
 __all__ = ["default_scenario", "echo_scenario", "order_scenario", "router_rule"]
 
