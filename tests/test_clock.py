@@ -22,14 +22,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rxagents.errors import BlockingCallError, ConfigurationError, NoRealTimeError, RxAgentsError
-from rxagents.testing import clock as clock_module
-from rxagents.testing.clock import (
-    EndlessInstantError,
-    NothingToWaitForError,
-    VirtualClock,
-    VirtualLoop,
-    virtual,
-)
+from rxagents.testing import virtual_loop
+from rxagents.testing.clock import VirtualClock, virtual
+from rxagents.testing.virtual_loop import EndlessInstantError, NothingToWaitForError, VirtualLoop
 from rxagents.threads import call_in_thread
 
 
@@ -616,7 +611,7 @@ async def test_no_timeout_passes_while_a_blocking_tool_works() -> None:
 
 
 def test_a_thread_that_comes_back_wakes_the_loop_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clock_module, "_GLANCE", 1000)
+    monkeypatch.setattr(virtual_loop, "_GLANCE", 1000)
 
     async def main() -> str:
         return await asyncio.to_thread(ask_the_time, asyncio.get_running_loop(), [], 5)

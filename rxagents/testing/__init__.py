@@ -1,10 +1,11 @@
 """What tests of agents need: a virtual clock, scripted models, and an OpenAI-compatible server."""
 
-from .clock import EndlessInstantError, NothingToWaitForError, VirtualClock, virtual
+from .clock import VirtualClock, virtual
 from .faults import Dropped, HTTPFault, Malformed, Paused, Raw, Stalled
 from .openai_server import OpenAIServer
 from .request_log import RecordedRequest
 from .scenarios import default_scenario, echo_scenario, order_scenario
+from .virtual_loop import EndlessInstantError, NothingToWaitForError, VirtualLoop
 
 __all__ = [
     "Dropped",
@@ -18,6 +19,7 @@ __all__ = [
     "RecordedRequest",
     "Stalled",
     "VirtualClock",
+    "VirtualLoop",
     "default_scenario",
     "echo_scenario",
     "order_scenario",

@@ -1,0 +1,164 @@
+"""What came back over HTTP, read as the answer of a model.
+
+It should be a stream. Some services ignore that a stream was asked for and send one whole document,
+and a wrong address often answers with a web page. The body tells them apart more surely than its
+content type: no line of a stream that means anything begins with `{` or `<`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+import httpx2
+from pydantic_core import from_json, to_json
+
+from ..errors import ModelProtocolError
+from ..values import Completion, Delta
+from .chat_stream import ChatStreamDecoder
+
+__all__ = ["read_answer"]
+
+_BLANK = b"\xef\xbb\xbf \t\r\n"
+_PAGE = 2000
+_EXCERPT = 200
+
+# Seconds for the end of the body to follow `[DONE]`. It is nearly always there already; without it
+# the connection cannot be used again, which is no reason to keep anyone waiting.
+_PATIENCE = 0.25
+
+
+async def read_answer(response: httpx2.Response, emit: Callable[[Delta], None]) -> Completion:
+    """Emits the deltas of an answer as they come, and returns its completion.
+
+    The response is closed when this ends, also if the task is cancelled, again and again even; if
+    the body was read to its end, the connection goes back to its pool.
+
+    Args:
+        response: With a body that has not been read.
+        emit: Called with each Delta. It may cancel the task, and then nothing more is read.
+
+    Raises:
+        ModelStreamError: The service reported an error within the stream.
+        ModelProtocolError: What came is no chat completion.
+        ModelConnectionError: The body ended before the answer was whole.
+        Exception: What the transport raises.
+    """
+    chunks = response.aiter_bytes()
+    try:
+        decoder = ChatStreamDecoder(response.headers.get("x-request-id"))
+        begun = await _begun(chunks)
+        first = begun.lstrip(_BLANK)[:1]
+        if first == b"{":
+            _take_whole(b"".join([begun, *[chunk async for chunk in chunks]]), decoder, emit)
+        elif first == b"<" or "text/html" in response.headers.get("content-type", ""):
+            raise _page(response, begun)
+        else:
+            await _take_stream(begun, chunks, decoder, emit)
+        return decoder.completion
+    finally:
+        await _to_its_end(_let_go(response, chunks))
+
+
+async def _begun(chunks: AsyncGenerator[bytes, None]) -> bytes:
+    """The first reads, up to one that is not blank."""
+    begun = b""
+    async for chunk in chunks:
+        begun += chunk
+        if begun.lstrip(_BLANK):
+            break
+    return begun
+
+
+async def _take_stream(
+    begun: bytes,
+    chunks: AsyncGenerator[bytes, None],
+    decoder: ChatStreamDecoder,
+    emit: Callable[[Delta], None],
+) -> None:
+    task = asyncio.current_task()
+    decoder.feed(begun, emit)
+    if not decoder.done and not _cancelled(task):
+        async for chunk in chunks:
+            decoder.feed(chunk, emit)
+            if decoder.done or _cancelled(task):
+                break
+    if _cancelled(task):
+        # Whoever hears the answer has left while it was told. Where the rest is there already,
+        # reading on would not notice that before the last of it.
+        raise asyncio.CancelledError
+    decoder.close(emit)
+    # The answer is whole, so it does not matter any more how its body ends.
+    with suppress(Exception):
+        async with asyncio.timeout(_PATIENCE):
+            async for _ in chunks:
+                pass
+
+
+def _cancelled(task: asyncio.Task[Any] | None) -> bool:
+    return task is not None and task.cancelling() > 0
+
+
+def _take_whole(body: bytes, decoder: ChatStreamDecoder, emit: Callable[[Delta], None]) -> None:
+    """Reads a `chat.completion` object as the one chunk of a stream that says the same."""
+    try:
+        document = from_json(body.lstrip(_BLANK))
+    except ValueError as error:
+        raise ModelProtocolError(
+            f"the service sent a document that is no JSON ({error}): {_excerpt(body)}"
+        ) from error
+    if not document.get("error"):
+        choices = document.get("choices")
+        if not isinstance(choices, list) or not choices:
+            raise ModelProtocolError(f"the service sent JSON that is no chat completion: {_excerpt(body)}")
+        for choice in choices:
+            if isinstance(choice, dict) and "message" in choice:
+                choice["delta"] = _as_delta(choice.pop("message"))
+    decoder.feed(b"data: " + to_json(document) + b"\n\ndata: [DONE]\n\n", emit)
+
+
+def _as_delta(message: Any) -> Any:
+    if isinstance(message, dict) and isinstance(calls := message.get("tool_calls"), list):
+        for index, call in enumerate(calls):
+            if isinstance(call, dict):
+                call.setdefault("index", index)
+    return message
+
+
+def _page(response: httpx2.Response, begun: bytes) -> ModelProtocolError:
+    return ModelProtocolError(
+        f"{response.url.netloc.decode()} answered with a web page instead of a chat completion; check the "
+        f"address of the service, which often ends in /v1: {_excerpt(begun[:_PAGE])}"
+    )
+
+
+def _excerpt(body: bytes) -> str:
+    text = " ".join(body.decode("utf-8", "replace").split())
+    return text if len(text) <= _EXCERPT else f"{text[: _EXCERPT - 1]}…"
+
+
+async def _let_go(response: httpx2.Response, chunks: AsyncGenerator[bytes, None]) -> None:
+    # In this order: a generator that is closed first would close the response from within.
+    await response.aclose()
+    await chunks.aclose()
+
+
+async def _to_its_end(closing: Coroutine[Any, Any, None]) -> None:
+    """Awaits the closing of a response in a task of its own, and only then lets itself be cancelled.
+
+    A cancellation that is still to be delivered would otherwise hit the first await of the closing,
+    and the connection would stay open and taken for as long as its client.
+    """
+    task = asyncio.ensure_future(closing)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if not task.cancelled():
+        task.exception()  # the connection is gone, however it went; what was said before counts
+    if cancelled is not None:
+        raise cancelled

@@ -1,0 +1,96 @@
+"""One HTTP client for each event loop, closed with its loop.
+
+The sockets of a client belong to the loop on which they were opened, and one model may be asked on
+several loops, at once and one after the other. So each loop gets a client of its own, made when it
+is first asked for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from asyncio import AbstractEventLoop
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import TypeAlias
+from weakref import WeakKeyDictionary, WeakSet
+
+from openai import AsyncOpenAI
+
+__all__ = ["LoopClients", "Opening"]
+
+Opening: TypeAlias = Callable[[], AsyncGenerator[AsyncOpenAI, None]]
+
+_Held: TypeAlias = tuple[AsyncGenerator[AsyncOpenAI, None], AsyncOpenAI]
+
+
+class LoopClients:
+    """The clients of one model, one for each event loop.
+
+    Each is held by an async generator that has been started on its loop: the loop knows such
+    generators, and `shutdown_asyncgens` (which `asyncio.run` calls, and the shared loop at its end)
+    runs them to their end, while the loop can still close the client's idle sockets. If the model
+    is dropped first, Python has the loop end the generator. Only a loop that is closed without
+    `shutdown_asyncgens` leaves sockets open, and then asyncio itself warns of them.
+
+    Args:
+        opening: An async generator function that yields one client, and closes it afterwards. It
+            must not await anything before the yield, so that a loop gets one client, not two.
+    """
+
+    def __init__(self, opening: Opening) -> None:
+        self._opening = opening
+        self._lock = threading.Lock()
+        self._held: WeakKeyDictionary[AbstractEventLoop, _Held] = WeakKeyDictionary()
+        _all.add(self)
+
+    async def current(self) -> AsyncOpenAI:
+        """The client of the running loop, made if there is none yet.
+
+        Raises:
+            Exception: What making it raises.
+        """
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            held = self._held.get(loop)
+        if held is not None and not held[1].is_closed():
+            return held[1]
+        generator = self._opening()
+        client = await anext(generator)
+        with self._lock:
+            # An open socket refers to its loop, so such an entry would outlive its loop.
+            for other in [other for other in self._held if other.is_closed()]:
+                del self._held[other]
+            self._held[loop] = (generator, client)
+        return client
+
+    async def aclose(self) -> None:
+        """Closes the client of the running loop; it gets a new one when it asks again."""
+        with self._lock:
+            held = self._held.pop(asyncio.get_running_loop(), None)
+        if held is not None:
+            async with aclosing(held[0]):
+                pass
+
+    def forget(self) -> list[_Held]:
+        """Lets go of all clients without closing them; the result keeps them from being finalized."""
+        held = list(self._held.values())
+        self._held = WeakKeyDictionary()
+        self._lock = threading.Lock()
+        return held
+
+
+_all: WeakSet[LoopClients] = WeakSet()
+_inherited: list[_Held] = []
+
+
+def _forget_after_fork() -> None:
+    # The child has the parent's sockets and must not talk on them. It must not close them either:
+    # closing wakes the parent's loop and ends its TLS sessions. So they are kept, untouched.
+    for clients in list(_all):
+        _inherited.extend(clients.forget())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_after_fork)
