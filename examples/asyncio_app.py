@@ -1,6 +1,6 @@
 """An asyncio app: three questions to one agent side by side, each answered as it streams.
 
-    python examples/asyncio_app.py
+python examples/asyncio_app.py
 """
 
 import asyncio

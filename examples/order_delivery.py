@@ -1,6 +1,6 @@
 """A team of an agent with tools and a user who is not there, streaming its markers.
 
-    python examples/order_delivery.py
+python examples/order_delivery.py
 """
 
 from typing import Annotated

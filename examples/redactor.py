@@ -1,6 +1,6 @@
 """A redactor between two agents: it works token by token, and what is secret never gets through.
 
-    python examples/redactor.py
+python examples/redactor.py
 """
 
 import re
@@ -26,7 +26,9 @@ async def redacted(tokens: AsyncIterator[str]) -> AsyncIterator[str]:
         yield NUMBER.sub("█", held)
 
 
-clerk = Agent("clerk", demo_llm(), system_message="You repeat what customers say.")
+# what the embedded server says where no key is set
+llm = demo_llm(["Thank you. I noted the card 4929 1234 5678 9012, valid to 12/29."])
+clerk = Agent("clerk", llm, system_message="Repeat the customer's details to confirm them.")
 redactor = as_agent("redactor", transform(redacted), "Hides all numbers.")
 
 

@@ -29,7 +29,8 @@ from .errors import __all__ as _errors
 from .flatten import say, stream
 from .functions import agent, as_agent
 from .inputs import WorkflowInput
-from .llm import LLM, ChatRequest, LLMConstraints, ScriptedLLM
+from .llm import LLM, AzureOpenAILLM, ChatRequest, LLMConstraints, OpenAILLM, ScriptedLLM
+from .loops import on_dropped
 from .operators import Mark, Marker
 from .runs import Run, RunResult
 from .streams import MessageStream
@@ -52,6 +53,7 @@ from .workflows import Workflow
 __all__ = [
     "Agent",
     "AssistantMessage",
+    "AzureOpenAILLM",
     "Block",
     "ChatRequest",
     "Completion",
@@ -64,6 +66,7 @@ __all__ = [
     "Marker",
     "Message",
     "MessageStream",
+    "OpenAILLM",
     "Run",
     "RunResult",
     "ScriptedLLM",
@@ -79,6 +82,7 @@ __all__ = [
     "WorkflowInput",
     "agent",
     "as_agent",
+    "on_dropped",
     "say",
     "stream",
     *_errors,

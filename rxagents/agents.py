@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 
 from reactivex import Observable
 
-from .bridges import forward, from_async
+from .bridges import from_async
 from .errors import ConfigurationError, MaxRoundsError
 from .limits import Limit
 from .llm.requests import LLM, ChatRequest
 from .llm.wire import OthersAs, wire_messages, wire_turn
 from .loops import dropped
-from .participants import Emit, Participant
+from .participants import Emit, Participant, ask
 from .sinks import just
 from .strategies import AllMessagesStrategy, ReadingStrategy, read
 from .streams import MessageStream
@@ -133,7 +133,7 @@ class _Turn:
         messages = await agent.request(self._transcript)
         for _ in range(agent.max_rounds):
             begun = self.stream.length
-            await forward(agent.llm(self._request(messages)), emit)
+            await ask(agent.llm, self._request(messages), emit)
             calls = self.stream.assembled(begun).tool_calls
             if not calls:
                 return
@@ -159,9 +159,16 @@ class _Turn:
             on_dropped=lambda error: dropped(error, f"a tool of agent {agent.id} raised after its run ended"),
         )
         running = [asyncio.ensure_future(answer(call)) for call in calls]
+
+        def cancel(_: object = None) -> None:
+            for task in running:
+                task.cancel()
+
+        # a witness, since the turn itself hears of its end only with the loop's next round, and by
+        # then a tool that was about to start would have started
+        self.stream.on_end(cancel)
         try:
             for task in running:
                 emit(await task)
         finally:
-            for task in running:
-                task.cancel()
+            cancel()

@@ -189,5 +189,14 @@ def located(error: Exception, place: str) -> Exception:
     return error
 
 
+def unlocated(error: Exception) -> Exception:
+    """Forgets where the error passed: one object may be raised anew, by a model that is asked again."""
+    stale = where(error)
+    if stale:
+        error._rxagents_where = ()  # type: ignore[attr-defined]
+        error.__notes__.remove(_note(stale))
+    return error
+
+
 def _note(places: tuple[str, ...]) -> str:
     return "in " + " > ".join(places)

@@ -15,6 +15,7 @@ from .flatten import Speaker, flatten
 from .ordering import in_turn
 from .participants import Emit, Participant, hear
 from .replays import Replay
+from .signatures import name_of
 from .sinks import Emitter, Sink, just
 from .streams import MessageStream
 from .transcripts import Item, Transcript
@@ -125,9 +126,15 @@ class _AgentDecorator:
         description: str | None,
     ) -> Any:
         def decorate(function: Function) -> Participant:
+            if not callable(function):
+                raise ConfigurationError(
+                    f"an agent is made of a function, not of {type(function).__name__}; "
+                    "give its settings by name, as in @agent(id='critic')"
+                )
             text = inspect.getdoc(function) or ""
             first = text.partition("\n")[0]
-            return kind(function, id or function.__name__, first if description is None else description)
+            name = name_of(function) if id is None else id
+            return kind(function, name, first if description is None else description)
 
         return decorate if function is None else decorate(function)
 

@@ -12,13 +12,14 @@ from reactivex import Observable
 
 from .blocks import Block, StateUpdate
 from .bridges import forward, from_async
-from .errors import ConfigurationError
+from .errors import ConfigurationError, unlocated
+from .llm.requests import LLM, ChatRequest
 from .loops import hop, is_on
 from .replays import Replay
 from .transcripts import Item, Transcript
 from .values import Usage
 
-__all__ = ["Emit", "Participant", "hear", "named", "until_ended"]
+__all__ = ["Emit", "Participant", "ask", "check_id", "hear", "named", "until_ended"]
 
 Emit = Callable[[Item], None]
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -104,6 +105,26 @@ async def hear(source: Observable[Item], emit: Emit) -> Transcript:
     if consumed != Usage():
         emit(StateUpdate("usage", usage=consumed))
     return Transcript().fold_all(items)
+
+
+async def ask(llm: LLM, request: ChatRequest, emit: Callable[[Any], None]) -> None:
+    """Asks a model, and emits its answer as it comes.
+
+    Raises:
+        ConfigurationError: It is no model: it gave no observable.
+        Exception: What the model raises or fails with.
+    """
+    try:
+        answer = llm(request)
+        if not isinstance(answer, Observable):
+            raise ConfigurationError(
+                f"the model of {request.agent} gave {type(answer).__name__}; a model gives an observable "
+                "of deltas or strings, such as rx.of('Hello')"
+            )
+        await forward(answer, emit)
+    except Exception as error:
+        unlocated(error)
+        raise
 
 
 async def until_ended(replay: Replay[Any]) -> None:

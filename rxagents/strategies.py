@@ -28,4 +28,5 @@ async def read(strategy: ReadingStrategy, transcript: Transcript) -> list[Messag
         selected = strategy(transcript)
         return list(await selected if isawaitable(selected) else selected)
     except Exception as error:
-        raise located(error, "reading_strategy") from None
+        located(error, "reading_strategy")
+        raise

@@ -69,14 +69,16 @@ class User(Participant):
         on_dropped = partial(dropped, what=f"the input of {self.id} failed after its run had ended")
         try:
             if inspect.iscoroutinefunction(ask):
-                typed = await ask(prompt)
+                typed = ask(prompt)
             else:
                 typed = await call_in_thread(lambda: ask(prompt), on_dropped=on_dropped)
+            if inspect.isawaitable(typed):  # as a callable object or a lambda may give it
+                typed = await typed
+            if not isinstance(typed, str):
+                raise InputError(
+                    f"user {self.id}: the interaction function gave {type(typed).__name__}, not str"
+                )
         except Exception as error:
-            raise located(error, "interaction_function") from None
-        if not isinstance(typed, str):
-            raise located(
-                InputError(f"user {self.id}: the interaction function gave {type(typed).__name__}, not str"),
-                "interaction_function",
-            )
+            located(error, "interaction_function")
+            raise
         emit(typed)

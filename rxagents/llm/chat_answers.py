@@ -59,7 +59,8 @@ async def read_answer(response: httpx2.Response, emit: Callable[[Delta], None]) 
             await _take_stream(begun, chunks, decoder, emit)
         return decoder.completion
     finally:
-        await _to_its_end(_let_go(response, chunks))
+        if not response.is_closed:
+            await _to_its_end(_let_go(response, chunks))
 
 
 async def _begun(chunks: AsyncGenerator[bytes, None]) -> bytes:

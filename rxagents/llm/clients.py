@@ -12,15 +12,14 @@ import os
 import threading
 from asyncio import AbstractEventLoop
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
 from typing import TypeAlias
 from weakref import WeakKeyDictionary, WeakSet
 
 from openai import AsyncOpenAI
 
-__all__ = ["LoopClients", "Opening"]
+__all__ = ["LoopClients"]
 
-Opening: TypeAlias = Callable[[], AsyncGenerator[AsyncOpenAI, None]]
+_Opening: TypeAlias = Callable[[], AsyncGenerator[AsyncOpenAI, None]]
 
 _Held: TypeAlias = tuple[AsyncGenerator[AsyncOpenAI, None], AsyncOpenAI]
 
@@ -39,7 +38,7 @@ class LoopClients:
             must not await anything before the yield, so that a loop gets one client, not two.
     """
 
-    def __init__(self, opening: Opening) -> None:
+    def __init__(self, opening: _Opening) -> None:
         self._opening = opening
         self._lock = threading.Lock()
         self._held: WeakKeyDictionary[AbstractEventLoop, _Held] = WeakKeyDictionary()
@@ -70,8 +69,7 @@ class LoopClients:
         with self._lock:
             held = self._held.pop(asyncio.get_running_loop(), None)
         if held is not None:
-            async with aclosing(held[0]):
-                pass
+            await held[0].aclose()
 
     def forget(self) -> list[_Held]:
         """Lets go of all clients without closing them; the result keeps them from being finalized."""

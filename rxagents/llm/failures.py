@@ -51,7 +51,12 @@ def model_error(error: Exception, *, host: str, setting: str, received: int | No
     if "DecodingError" in names:
         return ModelProtocolError(f"the answer of {host} cannot be decoded as its headers say: {error}")
     if names & {"UnsupportedProtocol", "InvalidURL"}:
-        return ConfigurationError(f"{setting}: {error.__cause__ or error}")
+        return ConfigurationError(f"{setting} is no address of a service: {error.__cause__ or error}")
+    if "LocalProtocolError" in names:  # its words may hold the header with the key
+        return ConfigurationError(
+            f"the request to {host} has a header that HTTP does not allow; check the key and the headers "
+            "of the client for line breaks"
+        )
     # The innermost cause decides: aiohttp's transport shows a refused connection as a timeout.
     innermost = chain[-1] if chain else error
     if _is_timeout(innermost):
@@ -115,10 +120,11 @@ def _words(body: Any) -> str:
     said = body
     if isinstance(body, dict):
         said = body.get("message") or body.get("detail") or body.get("error") or body
-    if not isinstance(said, str):
-        said = to_json(said, fallback=str).decode() if said else ""
-    # The provider's own words are passed on whole; a page of a proxy is not.
-    return said if isinstance(body, dict) and said is not body else _excerpt(said)
+        if isinstance(said, str):
+            return said
+    if not said:
+        return ""
+    return _excerpt(said if isinstance(said, str) else to_json(said, fallback=str).decode())
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -137,9 +143,7 @@ def _of_transport(error: BaseException) -> bool:
 
 
 def _is_timeout(error: BaseException) -> bool:
-    return isinstance(error, TimeoutError) or any(
-        "Timeout" in base.__name__ for base in type(error).__mro__ if base is not TimeoutError
-    )
+    return any("Timeout" in base.__name__ for base in type(error).__mro__)
 
 
 def _timeouts(error: Exception) -> dict[str, Any]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from reactivex import Observable
+from pydantic_core import to_jsonable_python
+from reactivex import Observable, abc
+from reactivex.disposable import CompositeDisposable
 
 from ..blocks import Block, Scope, StateUpdate
 from ..errors import where
@@ -67,12 +69,10 @@ def markers(*, state: bool = False, inputs: bool = False) -> Callable[[Observabl
     """
 
     def operator(source: Observable[Item]) -> Observable[Marker]:
-        def start(sink: Sink[Marker]) -> Any:
-            serializer = _Serializer(sink, source, state, inputs)
-            serializer.walk = Walk(source, sink, serializer, serializer.root)
-            if sink.stopped:
-                serializer.walk.dispose()
-            return serializer.walk
+        def start(sink: Sink[Marker]) -> abc.DisposableBase:
+            # a scope interrupts what else is open when one of its children fails
+            scope = source if isinstance(source, Scope) else Scope(source)
+            return _Serializer(sink, scope, state, inputs)
 
         return Emitter(start)
 
@@ -94,23 +94,23 @@ class _Frame:
         self.left = False
 
 
-class _Serializer:
+class _Serializer(CompositeDisposable):
     """The walk's visitor: writes the marks, and remembers how the run ended."""
 
-    walk: Walk[_Frame]
-
-    def __init__(self, sink: Sink[Marker], source: Observable[Item], state: bool, inputs: bool) -> None:
+    def __init__(self, sink: Sink[Marker], scope: Scope, state: bool, inputs: bool) -> None:
+        super().__init__()
         self._sink = sink
-        self._source = source
+        self._scope = scope
         self._show_state = state
         self._show_inputs = inputs
-        self._written: list[BaseException] = []
+        self._failed = False
         self._interrupted = False
         self._outcome = "done"
-        self.root = _Frame(None, None)
+        self._root = _Frame(None, None)
+        self.add(Walk(scope, sink, self, self._root))
 
     def message(self, stream: MessageStream, frame: _Frame) -> None:
-        if frame is self.root and is_input(stream) and not self._show_inputs:
+        if frame is self._root and is_input(stream) and not self._show_inputs:
             return
         frame.open[stream] = None
         emit = self._sink.on_next
@@ -121,23 +121,26 @@ class _Serializer:
             emit((token, item) if type(item) is dict else (result, item.to_dict()))
 
         def on_error(error: Exception) -> None:
-            self._write_error(error, (*frame.path, *stream.error_where))
+            if self._failed:  # one that fails while the first error is on its way was cut all the same
+                self._write_end(stream, frame, "interrupted")
+            else:
+                self._write_error(error, frame.path, stream.error_where, stream.id)
             self._child_ended(stream, frame)
 
         def on_completed() -> None:
-            self._write_response(stream, frame)
+            cut = stream.result is not None and stream.result.finish_reason == "interrupted"
+            self._write_end(stream, frame, "interrupted" if cut else "response")
             self._child_ended(stream, frame)
 
-        self.walk_add(stream, on_next, on_error, on_completed)
-
-    def walk_add(self, stream: MessageStream, *observer: Callable[..., None]) -> None:
-        self.walk.add(listen(stream, self._sink.loop, *observer))
+        self.add(listen(stream, self._sink.loop, on_next, on_error, on_completed))
 
     def state(self, update: StateUpdate, frame: _Frame) -> None:
-        if frame is self.root and update.stop is not None:
+        if frame is self._root and update.stop is not None:
             self._outcome = "agent-stop"
         if update.shown or self._show_state:
-            self._sink.on_next((Mark("state", frame.path, update.id), update.to_dict()))
+            # variables may be anything, but a marker's content is JSON
+            content = to_jsonable_python(update.to_dict(), fallback=str, inf_nan_mode="strings")
+            self._sink.on_next((Mark("state", frame.path, update.id), content))
 
     def enter(self, block: Block, frame: _Frame) -> _Frame | None:
         frame.open[block] = None
@@ -147,17 +150,15 @@ class _Serializer:
 
     def leave(self, frame: _Frame, error: Exception | None) -> None:
         frame.left = True
-        if error is not None:
-            places = frame.block.error_where if frame.block is not None else where(error)
-            if frame is self.root:
-                for child in list(frame.open):
-                    child.interrupt()
-            self._write_error(error, (*frame.path, *places))
+        if error is not None and not self._failed:
+            block = frame.block
+            places = where(error) if block is None else block.error_where
+            self._write_error(error, frame.path, places, "" if block is None else block.id)
         self._close_if_done(frame)
 
     def _child_ended(self, child: Replay[Any], frame: _Frame) -> None:
         frame.open.pop(child, None)
-        if frame is self.root and child.interrupted:
+        if frame is self._root and child.interrupted:
             self._interrupted = True
         self._close_if_done(frame)
 
@@ -169,7 +170,7 @@ class _Serializer:
                 self._write_result()
                 return
             self._sink.on_next((Mark("end", frame.path, block.id), block.name))
-            if parent is self.root:
+            if parent is self._root:
                 self._note_outcome(block)
             parent.open.pop(block, None)
             frame = parent
@@ -178,25 +179,21 @@ class _Serializer:
         self._interrupted = self._interrupted or block.interrupted
         self._outcome = "agent-stop" if block.escaping_stop else block.outcome or "done"
 
-    def _write_response(self, stream: MessageStream, frame: _Frame) -> None:
+    def _write_end(self, stream: MessageStream, frame: _Frame, kind: str) -> None:
         message = stream.result
         assert message is not None
-        cut = message.finish_reason == "interrupted"
         content = {"content": message.content, "role": message.role, "name": message.name}
         usage = (message.usage or Usage()).model_dump()
-        self._sink.on_next(
-            (Mark("interrupted" if cut else "response", frame.path, stream.id), [content, usage])
-        )
+        self._sink.on_next((Mark(kind, frame.path, stream.id), [content, usage]))
 
-    def _write_error(self, error: Exception, places: tuple[str, ...]) -> None:
-        if any(error is written for written in self._written):
-            return
-        self._written.append(error)
-        content = {"type": type(error).__name__, "message": str(error), "where": " > ".join(places)}
-        self._sink.on_next((Mark("error", places), content))
+    def _write_error(self, error: Exception, path: tuple[str, ...], places: tuple[str, ...], id: str) -> None:
+        self._failed = True
+        place = " > ".join((*path, *places))
+        content = {"type": type(error).__name__, "message": str(error), "where": place}
+        self._sink.on_next((Mark("error", path, id), content))
 
     def _write_result(self) -> None:
-        cut = self._interrupted or (isinstance(self._source, Scope) and self._source.interrupted)
-        result = "agent-error" if self._written else "interrupted" if cut else self._outcome
+        cut = self._interrupted or self._scope.interrupted
+        result = "agent-error" if self._failed else "interrupted" if cut else self._outcome
         self._sink.on_next((Mark("result"), result))
         self._sink.on_completed()

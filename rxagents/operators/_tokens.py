@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from reactivex import Observable
+from reactivex import Observable, abc
 
 from ..blocks import Block
 from ..bridges import from_async
@@ -25,8 +25,9 @@ Operator = Callable[[Observable[Item]], Observable[Item]]
 def map_tokens(function: Callable[[str], str | None]) -> Operator:
     """Maps every token of every message with a function; None takes the token out.
 
-    Message to message: names, roles, blocks and tool calls stay as they are, and so do messages of
-    the user and the system. What the function raises fails the message.
+    Message to message: names, roles, blocks, tool calls and usage stay as they are, and so do
+    messages of the user and the system. What the function raises fails the message. Cutting the new
+    message or block cuts the one that it was made of.
 
     ```
     m                       --Hel-lo-|
@@ -35,22 +36,23 @@ def map_tokens(function: Callable[[str], str | None]) -> Operator:
     """
 
     def remade(stream: MessageStream) -> MessageStream:
-        def start(sink: Sink[Any]) -> Any:
+        def start(sink: Sink[Any]) -> abc.DisposableBase:
             def on_next(item: Any) -> None:
                 if type(item) is dict and item["content"]:
                     mapped = function(item["content"])
-                    if mapped is None:
+                    item = _with_text(item, mapped)
+                    if mapped is None and not _carries(item):
                         return
-                    item = {**item, "content": mapped}
                 sink.on_next(item)
 
             def on_completed() -> None:
-                _end(stream, twin, sink.on_next)
+                if stream.interrupted:
+                    twin.interrupt()
                 sink.on_completed()
 
             return listen(stream, sink.loop, on_next, sink.on_error, on_completed)
 
-        twin = _twin(stream, Emitter(start))
+        twin = _Twin(stream, Emitter(start))
         return twin
 
     return _on_messages(remade)
@@ -59,9 +61,10 @@ def map_tokens(function: Callable[[str], str | None]) -> Operator:
 def transform(function: Callable[[AsyncIterator[str]], AsyncIterator[str]]) -> Operator:
     """Puts every message through an async generator: from its tokens to the tokens to come.
 
-    The generator is called once for each message. Names, roles, blocks and tool calls stay as they
-    are, and so do messages of the user and the system. What it raises fails the message; when it
-    returns before the message has ended, the rest of the message is cancelled.
+    The generator is called once for each message. Names, roles, blocks, tool calls and usage stay
+    as they are, and so do messages of the user and the system. What it raises fails the message.
+    When it returns before the message has ended, the rest of the message is cancelled, and the
+    finish reason is `stop`. Cutting the new message or block cuts the one that it was made of.
 
     ```
     m             --a-b--c-|
@@ -71,26 +74,31 @@ def transform(function: Callable[[AsyncIterator[str]], AsyncIterator[str]]) -> O
 
     def remade(stream: MessageStream) -> MessageStream:
         async def run(emit: Callable[[Any], None]) -> None:
-            def start(sink: Sink[str]) -> Any:
+            def start(sink: Sink[str]) -> abc.DisposableBase:
                 def on_next(item: Any) -> None:
-                    if type(item) is dict and item["content"]:
-                        sink.on_next(item["content"])
-                    else:
+                    text = item["content"] if type(item) is dict else None
+                    if text:
+                        sink.on_next(text)
+                        item = _with_text(item, None)
+                    if not text or _carries(item):
                         emit(item)
 
                 return listen(stream, sink.loop, on_next, sink.on_error, sink.on_completed)
 
-            tokens = aiter(AsyncItems(Emitter(start)))
+            tokens = AsyncItems(Emitter(start))
             written = function(tokens)
             try:
                 async for token in written:
                     emit(delta(token))
+                if not stream.ended:
+                    emit(Completion(finish_reason="stop"))
+                elif stream.interrupted:
+                    twin.interrupt()
             finally:
                 await _close(written)
                 await tokens.aclose()
-            _end(stream, twin, emit)
 
-        twin = _twin(stream, from_async(run))
+        twin = _Twin(stream, from_async(run))
         return twin
 
     return _on_messages(remade)
@@ -102,32 +110,62 @@ async def _close(iterator: Any) -> None:
         await close()
 
 
-def _twin(stream: MessageStream, source: Observable[Any]) -> MessageStream:
-    return MessageStream(source, name=stream.name, role=stream.role)
+def _with_text(item: dict[str, Any], text: str | None) -> dict[str, Any]:
+    """The delta with another text; list-shaped content must not go on saying the old one."""
+    item = {**item, "content": text}
+    if "content_parts" in item:
+        others = [part for part in item.pop("content_parts") if part.get("type") != "text"]
+        if others:
+            item["content_parts"] = others
+    return item
 
 
-def _end(stream: MessageStream, twin: MessageStream, emit: Callable[[Any], None]) -> None:
-    """Lets the twin end as its original did: with its usage and reason, or interrupted."""
-    if stream.interrupted:
-        twin.interrupt()
-    elif stream.result is not None:
-        emit(Completion(usage=stream.result.usage, finish_reason=stream.result.finish_reason))
+def _carries(item: dict[str, Any]) -> bool:
+    return any(value is not None for value in item.values())
+
+
+class _Twin(MessageStream):
+    """A message made of another one: with its name and role, and with what its model calls took."""
+
+    def __init__(self, original: MessageStream, source: Observable[Any]) -> None:
+        super().__init__(source, name=original.name, role=original.role)
+        self._original = original
+
+    def _settle(self) -> None:
+        # Taken at the end, not passed along: one that is cut or fails was paid for all the same.
+        self._completions = [*_completions(self._original), *self._completions]
+        super()._settle()
+
+
+def _completions(original: MessageStream) -> list[Completion]:
+    said = original.result
+    if original._completions or said is None:
+        return original._completions
+    return [
+        Completion(said.usage, said.finish_reason, said.metadata.get("model"), said.metadata.get("request_id"))
+    ]
 
 
 def _on_messages(remade: Callable[[MessageStream], MessageStream]) -> Operator:
-    def item(item: Item) -> Item:
-        if isinstance(item, MessageStream):
-            return item if is_input(item) else remade(item)
-        if isinstance(item, Block):
-            inside = operator(item)
-            return Block(item.name, inside, entry=item.entry, catches_stops=item.catches_stops)
-        return item
+    def operator(source: Observable[Item], in_block: bool = False) -> Observable[Item]:
+        def start(sink: Sink[Item]) -> abc.DisposableBase:
+            def item(item: Item) -> Item:
+                if isinstance(item, MessageStream) and not is_input(item):
+                    twin = remade(item)
+                    if in_block:
+                        # In a block nobody but that block need read a message: leaving it is not
+                        # enough to cancel it, while the block around it still runs.
+                        twin.on_end(lambda _: sink.stopped or item.interrupt())
+                    return twin
+                if isinstance(item, Block):
+                    inside = operator(item, True)
+                    return Block(item.name, inside, entry=item.entry, catches_stops=item.catches_stops)
+                return item
 
-    def operator(source: Observable[Item]) -> Observable[Item]:
-        return Emitter(
-            lambda sink: listen(
+            return listen(
                 source, sink.loop, lambda each: sink.on_next(item(each)), sink.on_error, sink.on_completed
             )
-        )
+
+        return Emitter(start)
 
     return operator

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from inspect import isawaitable
 from typing import Any
 
@@ -13,7 +14,7 @@ from ..blocks import Block, Scope, StateUpdate
 from ..bridges import forward, from_async
 from ..errors import ConfigurationError, RoutingError, located
 from ..llm.requests import LLM, LLMConstraints
-from ..participants import Emit, Participant, named, until_ended
+from ..participants import Emit, Participant, ask, check_id, named, until_ended
 from ..replays import Replay
 from ..sinks import just
 from ..strategies import AllMessagesStrategy, ReadingStrategy, read
@@ -120,7 +121,8 @@ class Team(Participant):
             answer = self.stop_callback(transcript)
             return bool(await answer if isawaitable(answer) else answer)
         except Exception as error:
-            raise located(error, "stop_callback") from None
+            located(error, "stop_callback")
+            raise
 
     async def _choose(self, transcript: Transcript, candidates: tuple[str, ...], add: Emit) -> str:
         if len(candidates) == 1:
@@ -142,9 +144,10 @@ class Team(Participant):
                 team=self.id,
             )
             try:
-                answer = await MessageStream(self.llm(request))
+                answer = await MessageStream(from_async(partial(ask, self.llm, request)))
             except Exception as error:
-                raise located(error, "router") from None
+                located(error, "router")
+                raise
             try:
                 chosen, reason = read_choice(answer.text, candidates, tuple(self.members))
             except ValueError as error:
@@ -176,6 +179,7 @@ def check_members(what: str, members: Sequence[Participant]) -> dict[str, Partic
                 f"{what}: {type(member).__name__} is no member; give an Agent, a User, a team, or "
                 "as_agent(id, operator)"
             )
+        check_id(member.id, what)
         if member.id in by_id:
             raise ConfigurationError(f"{what}: two members have the id {member.id!r}; ids must differ")
         by_id[member.id] = member

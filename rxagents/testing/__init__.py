@@ -5,6 +5,8 @@ from .faults import Dropped, HTTPFault, Malformed, Paused, Raw, Stalled
 from .openai_server import OpenAIServer
 from .request_log import RecordedRequest
 from .scenarios import default_scenario, echo_scenario, order_scenario
+from .services import demo_llm
+from .timelines import timeline
 from .virtual_loop import EndlessInstantError, NothingToWaitForError, VirtualLoop
 
 __all__ = [
@@ -21,7 +23,9 @@ __all__ = [
     "VirtualClock",
     "VirtualLoop",
     "default_scenario",
+    "demo_llm",
     "echo_scenario",
     "order_scenario",
+    "timeline",
     "virtual",
 ]

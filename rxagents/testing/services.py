@@ -5,18 +5,17 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Sequence
 
 from ..errors import ConfigurationError
 from ..llm import LLM, AzureOpenAILLM, OpenAILLM
-from ..llm.scripts import Rule
+from ..llm.scripts import ScriptSource
 from .openai_server import OpenAIServer
 from .scenarios import default_scenario
 
 __all__ = ["demo_llm"]
 
 
-def demo_llm(scenario: Sequence[Rule] | None = None, *, delay: float = 0.03) -> LLM:
+def demo_llm(script: ScriptSource | None = None, *, delay: float = 0.03) -> LLM:
     """A model for demos and examples, over real HTTP in any case; one line on stderr says which.
 
     With `AZURE_OPENAI_ENDPOINT` set it is that deployment; with `OPENAI_API_KEY` or
@@ -24,8 +23,8 @@ def demo_llm(scenario: Sequence[Rule] | None = None, *, delay: float = 0.03) -> 
     the embedded server on the loopback, which lives until the program ends.
 
     Args:
-        scenario: What the embedded server answers; by default the order-delivery team, and an echo
-            for anything else.
+        script: What the embedded server answers; by default the order-delivery team, and an echo for
+            anything else.
         delay: Seconds between two tokens of the embedded server.
 
     Raises:
@@ -41,7 +40,7 @@ def demo_llm(scenario: Sequence[Rule] | None = None, *, delay: float = 0.03) -> 
         _say(f"Talking to {model} at {base_url or 'the OpenAI service'}.")
         # a local server asks for no key, but the client does
         return OpenAILLM(model, api_key=key or "none")
-    server = OpenAIServer(default_scenario() if scenario is None else scenario, delay=delay)
+    server = OpenAIServer(default_scenario() if script is None else script, delay=delay)
     try:
         server.start()
     except OSError as error:

@@ -1,0 +1,202 @@
+"""OpenAI's models on Azure."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from importlib import import_module
+from inspect import isawaitable, iscoroutinefunction
+from typing import Any, TypeAlias
+
+import httpx2
+from openai import AsyncAzureOpenAI, AsyncOpenAI
+
+from ..errors import ConfigurationError
+from ..threads import call_in_thread
+from .chat_completions import ChatCompletions
+from .client_settings import merged_settings, new_client, shown_address
+from .requests import LLMConstraints
+
+__all__ = ["AzureOpenAILLM"]
+
+_VARIABLES = {
+    "azure_deployment": ("AZURE_OPENAI_MODEL",),
+    "azure_endpoint": ("AZURE_OPENAI_ENDPOINT",),
+    "api_version": ("AZURE_OPENAI_API_VERSION", "OPENAI_API_VERSION"),
+    "api_key": ("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_KEY"),
+}
+_OF_CLIENT = ("azure_endpoint", "api_version", "api_key", "azure_ad_token_provider")
+_DEPLOYMENT = re.compile(r"/deployments/([^/]+)")
+_SCOPE = "https://cognitiveservices.azure.com/.default"
+
+_TokenProvider: TypeAlias = Callable[[], str | Awaitable[str]]
+
+
+class AzureOpenAILLM(ChatCompletions):
+    """A model of OpenAI that is deployed on Azure; it emits and fails as an OpenAILLM does.
+
+    A setting that is missing or None is looked up in the environment: endpoint, deployment and
+    version when the model is made, the key at the first request. Without a key and a token
+    provider, it asks Microsoft Entra ID with the default credential of `azure.identity`, which
+    `pip install rxagents[azure]` brings. Source: Azure OpenAI REST API reference, "Chat completions".
+
+    Args:
+        config: A dict with any of the other arguments by their names; what is given beside it wins.
+        constraints: What the model cannot do. A temperature in it overrules all others.
+        client: An AsyncAzureOpenAI, to be used as it is and never closed. By default there is one
+            for each event loop, closed with the loop.
+        azure_endpoint: The address of the resource; by default `AZURE_OPENAI_ENDPOINT`.
+        azure_deployment: The name of the deployment; by default that of the client, or
+            `AZURE_OPENAI_MODEL`.
+        api_key: The key; by default `AZURE_OPENAI_API_KEY` or `AZURE_OPENAI_KEY`.
+        api_version: The version of the API, a date; by default `AZURE_OPENAI_API_VERSION` or
+            `OPENAI_API_VERSION`.
+        azure_ad_token_provider: A function that gives a token for each request, instead of a key. An
+            async one is called on the loop, another in a thread of its own.
+        temperature: Sent with each request that does not name one itself.
+        timeout: Seconds in which the service must send something, or an `httpx2.Timeout`.
+        max_retries: How often a request is sent again.
+        params: Further parameters of each request.
+
+    Attributes:
+        model: The name of the deployment.
+        constraints: What the model cannot do.
+
+    Raises:
+        ConfigurationError: A setting is missing (the text names its key and its variables), not of
+            its type, or given twice.
+    """
+
+    _address = "`azure_endpoint` (or AZURE_OPENAI_ENDPOINT)"
+
+    def __init__(
+        self,
+        config: Mapping[str, Any] | None = None,
+        *,
+        constraints: LLMConstraints | None = None,
+        client: AsyncOpenAI | None = None,
+        azure_endpoint: str | None = None,
+        azure_deployment: str | None = None,
+        api_key: str | None = None,
+        api_version: str | None = None,
+        azure_ad_token_provider: _TokenProvider | None = None,
+        temperature: float | None = None,
+        timeout: float | httpx2.Timeout | None = None,
+        max_retries: int | None = None,
+        **params: Any,
+    ) -> None:
+        if config is not None and not isinstance(config, Mapping):
+            raise ConfigurationError(f"the config of AzureOpenAILLM is a dict, not {type(config).__name__}")
+        settings = merged_settings(
+            config or {},
+            {
+                "constraints": constraints,
+                "client": client,
+                "azure_endpoint": azure_endpoint,
+                "azure_deployment": azure_deployment,
+                "api_key": api_key,
+                "api_version": api_version,
+                "azure_ad_token_provider": azure_ad_token_provider,
+                "temperature": temperature,
+                "timeout": timeout,
+                "max_retries": max_retries,
+            },
+            params,
+        )
+        chosen = settings.pop("client", None)
+        deployment = settings.pop("azure_deployment", None)
+        own = {name: settings.pop(name, None) for name in _OF_CLIENT}
+        self._api_key = own.pop("api_key")
+        self._token_provider = own.pop("azure_ad_token_provider")
+        if chosen is not None:
+            if self._api_key or self._token_provider or any(own.values()):
+                raise ConfigurationError(f"give `client`, or {', '.join(_OF_CLIENT)}: a client has its own")
+            found = _DEPLOYMENT.search(str(getattr(chosen, "base_url", "")))
+            if found and deployment not in (None, found[1]):
+                raise ConfigurationError(
+                    f"`azure_deployment` is {deployment!r}, and the deployment of `client` is {found[1]!r}"
+                )
+            deployment = found[1] if found else deployment
+            self._connection = _looked_up(azure_deployment=deployment)
+        else:
+            if self._api_key and self._token_provider:
+                raise ConfigurationError("give `api_key` or `azure_ad_token_provider`, not both")
+            self._connection = _looked_up(azure_deployment=deployment, **own)
+        super().__init__(self._connection["azure_deployment"], chosen, settings)
+
+    def __repr__(self) -> str:
+        address = self._connection.get("azure_endpoint") or str(getattr(self._client, "base_url", ""))
+        return f"{type(self).__name__}({self.model!r}{shown_address(address)})"
+
+    async def _opened(self) -> AsyncGenerator[AsyncOpenAI, None]:
+        async with AsyncExitStack() as stack:
+            access: dict[str, Any] = {}
+            if self._token_provider is not None:
+                access["azure_ad_token_provider"] = _token_on_loop(self._token_provider)
+            elif key := self._api_key or _from_environment("api_key"):
+                access["api_key"] = key
+            else:
+                access["azure_ad_token_provider"] = _default_token_provider(stack)
+            client = new_client(AsyncAzureOpenAI, self._address, **self._connection, **access)
+            stack.push_async_callback(client.close)
+            yield client
+
+
+def _looked_up(**settings: Any) -> dict[str, str]:
+    """The settings, with those that are missing from the environment."""
+    found: dict[str, Any] = {name: value or _from_environment(name) for name, value in settings.items()}
+    missing = [f"`{name}` (or {' or '.join(_VARIABLES[name])})" for name, value in found.items() if not value]
+    if missing:
+        raise ConfigurationError(f"AzureOpenAILLM lacks {', '.join(missing)}")
+    for name, value in found.items():
+        if not isinstance(value, str):
+            raise ConfigurationError(f"`{name}` is text, not {type(value).__name__}")
+    return found
+
+
+def _from_environment(name: str) -> str | None:
+    return next((value for variable in _VARIABLES[name] if (value := os.environ.get(variable))), None)
+
+
+def _token_on_loop(provider: _TokenProvider) -> Callable[[], Awaitable[str]]:
+    """The provider as an async function; one that blocks must not block the loop."""
+
+    async def token() -> str:
+        given = provider() if iscoroutinefunction(provider) else await call_in_thread(provider)
+        if isawaitable(given):
+            given = await given
+        if not isinstance(given, str) or not given:
+            raise ConfigurationError(
+                f"`azure_ad_token_provider` gave {type(given).__name__} instead of a token, which is text"
+            )
+        return given
+
+    return token
+
+
+def _default_token_provider(stack: AsyncExitStack) -> Callable[[], Awaitable[str]]:
+    """Tokens of the default credential of `azure.identity`, which is closed with the stack."""
+    try:
+        identity = import_module("azure.identity.aio")
+        credential = identity.DefaultAzureCredential()
+    except ImportError as error:
+        raise ConfigurationError(
+            "there is no key for the service: set AZURE_OPENAI_API_KEY (or AZURE_OPENAI_KEY), or give "
+            "`api_key` or `azure_ad_token_provider`; or, to use Microsoft Entra ID, "
+            "pip install rxagents[azure]"
+        ) from error
+    stack.push_async_callback(credential.close)
+    provider = identity.get_bearer_token_provider(credential, _SCOPE)
+
+    async def token() -> str:
+        try:
+            return str(await provider())
+        except Exception as error:
+            raise ConfigurationError(
+                "there is no AZURE_OPENAI_API_KEY, and Microsoft Entra ID gave no token; set the key, "
+                f"or sign in: {error}"
+            ) from error
+
+    return token

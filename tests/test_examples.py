@@ -1,0 +1,98 @@
+"""Every example runs as a program, without a key, against the embedded server."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from ast import literal_eval
+from pathlib import Path
+
+import pytest
+
+from .test_readme import ROOT, without_keys
+
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        env=without_keys(),
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "talking to the embedded server" in done.stderr
+    return done
+
+
+def check_order_markers(printed: str) -> None:
+    lines = [line.partition(": ")[::2] for line in printed.splitlines()]
+    marks = [mark for mark, _ in lines]
+    assert lines[:2] == [("start", "team"), ("start", "agent1")]
+    assert lines[-3:] == [("end", "agent1"), ("end", "team"), ("result", "agent-stop")]
+    assert marks.count("response") == 1
+    assert marks.count("function_result") == 2
+    deltas = [literal_eval(content) for mark, content in lines if mark == "delta"]
+    assert all(list(delta) == ["content", "function_call", "refusal", "tool_calls"] for delta in deltas)
+    said = "".join(delta["content"] or "" for delta in deltas)
+    assert said == "The expected delivery date for your order 214 is 2022-01-01."
+    assert json.dumps(deltas)
+
+
+def test_order_delivery_prints_the_markers_of_the_team() -> None:
+    check_order_markers(run(ROOT / "examples" / "order_delivery.py").stdout)
+
+
+def test_the_demo_command_prints_the_same_markers() -> None:
+    check_order_markers(run("-m", "rxagents", "demo", "--delay", "0").stdout)
+
+
+def test_the_pipe_prints_the_poem_and_only_the_poem() -> None:
+    printed = run(ROOT / "examples" / "pipe.py").stdout
+    assert printed.startswith("All colours ride upon the light,\n")
+    assert printed.endswith("till all the heavens glow.\n")
+
+
+def test_the_asyncio_app_answers_every_question() -> None:
+    printed = run(ROOT / "examples" / "asyncio_app.py").stdout
+    for thing in ("a marble", "an observable", "an operator"):
+        assert f'You said: "What is {thing}?".' in printed
+    assert printed.count("tokens)") == 3
+
+
+def test_the_redactor_hides_every_digit_and_keeps_the_rest() -> None:
+    printed = run(ROOT / "examples" / "redactor.py").stdout
+    assert printed == "Thank you. I noted the card █ █ █ █, valid to █/█.\n"
+
+
+def test_every_example_has_a_test_here() -> None:
+    text = Path(__file__).read_text(encoding="utf-8")
+    missing = [path.name for path in EXAMPLES if f'"{path.name}"' not in text]
+    assert EXAMPLES
+    assert not missing, f"examples without a test: {missing}"
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"}, "Talking to gpt-4o-mini at http://127.0.0.1:9/v1."),
+        ({"AZURE_OPENAI_ENDPOINT": "http://127.0.0.1:9"}, "AZURE_OPENAI_MODEL"),
+    ],
+)
+def test_the_demo_talks_to_the_service_that_the_environment_names(
+    variables: dict[str, str], said: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "rxagents", "demo"],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        env=without_keys() | variables,
+        check=False,
+    )
+    assert done.returncode in (1, 2)
+    assert said in done.stderr

@@ -1,0 +1,52 @@
+"""The README's code runs and prints what the README says; its commands are those that CI runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, flags=re.M | re.S)
+PROGRAMS = [
+    (code, BLOCKS[at + 1][1] if at + 1 < len(BLOCKS) and BLOCKS[at + 1][0] == "text" else "")
+    for at, (language, code) in enumerate(BLOCKS)
+    if language == "python"
+]
+
+
+def without_keys() -> dict[str, str]:
+    """The environment, less whatever would lead to a real service."""
+    hidden = ("OPENAI_", "AZURE_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
+
+
+@pytest.mark.parametrize(("code", "printed"), PROGRAMS, ids=[f"block{n}" for n in range(len(PROGRAMS))])
+def test_the_readmes_programs_print_what_it_says(code: str, printed: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        env=without_keys(),
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == printed
+
+
+def test_the_readme_has_programs_for_a_pipeline_a_team_and_a_test() -> None:
+    assert len(PROGRAMS) >= 3
+    for heading in ("## A first pipeline", "## A first team", "## A first marble test"):
+        assert heading in README
+
+
+def test_the_first_two_commands_set_up_and_run_the_demo_and_the_tests() -> None:
+    commands = [code for language, code in BLOCKS if language == "sh"]
+    assert "-m rxagents demo" in commands[0]
+    assert "-m pytest" in commands[1]

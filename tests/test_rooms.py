@@ -1,0 +1,140 @@
+"""The structure holds: each module imports only from rooms above it, and what is public is pinned."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+from pathlib import Path
+
+import pytest
+
+import rxagents
+import rxagents.llm
+import rxagents.operators
+import rxagents.testing
+
+PACKAGE = Path(rxagents.__file__).parent
+
+ROOMS = """
+errors values assembly
+loops schedulers sinks inlets work bridges iterators
+replays streams blocks transcripts conversations inputs ordering flatten
+limits threads
+llm.requests llm.wire llm.replies llm.scripts llm.scripted llm.sse llm.chat_stream llm.chat_answers
+llm.chat_bodies llm.client_settings llm.clients llm.failures llm.chat_completions
+llm.openai_chat llm.azure_chat llm
+strategies
+signatures tools walks participants agents functions users
+teams._routing teams._team teams
+operators._markers operators._messages operators._shared operators._text operators._tokens
+operators._transcript operators._until operators
+runs workflows demo
+testing.waiting_tasks testing.virtual_loop testing.clock testing.timelines
+testing.http_wire testing.stream_server testing.request_log testing.faults testing.chat_format
+testing.chat_service testing.delivery testing.openai_server testing.scenarios testing.services testing
+__main__
+""".split()
+
+
+def module_of(path: Path) -> str:
+    name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    return name.removesuffix(".__init__")
+
+
+def imports_of(path: Path) -> set[str]:
+    """The modules of the package that a module imports, anywhere in it."""
+    here = list(path.relative_to(PACKAGE).parts[:-1])
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = here[: len(here) - node.level + 1]
+            full = ".".join([*base, *(node.module.split(".") if node.module else [])])
+            submodules = {f"{full}.{alias.name}".lstrip(".") for alias in node.names}
+            found |= (submodules & set(ROOMS)) or {full}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("rxagents"):
+            raise AssertionError(f"{path.name} imports {node.module} absolutely")
+    return found
+
+
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def test_every_module_has_its_room() -> None:
+    assert sorted(module_of(path) for path in FILES) == sorted(ROOMS)
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_a_module_imports_only_from_rooms_above_it(path: Path) -> None:
+    own = ROOMS.index(module_of(path))
+    below = {name for name in imports_of(path) if ROOMS.index(name) >= own}
+    assert not below
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_no_module_bears_the_name_of_a_public_function(path: Path) -> None:
+    public = {*rxagents.__all__, *rxagents.operators.__all__}
+    assert path.stem not in public
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_a_module_is_one_idea_long(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 250
+
+
+PUBLIC = {
+    "rxagents": """
+        Agent AgentError AssistantMessage AzureOpenAILLM Block BlockingCallError ChatRequest Completion
+        ConfigurationError Conversation Delta FunctionResult InputError LLM LLMConstraints Mark Marker
+        MaxRoundsError Message MessageStream ModelConnectionError ModelError ModelProtocolError
+        ModelStatusError ModelStreamError ModelTimeoutError NoRealTimeError OpenAILLM RoutingError Run
+        RunCancelledError RunResult RxAgentsError ScriptError ScriptedLLM StateUpdate SystemMessage Team
+        Tool ToolArgumentsError ToolError ToolFailedError ToolTimeoutError Transcript UnknownToolError
+        Usage User UserMessage Workflow WorkflowBusyError WorkflowError WorkflowInput agent as_agent
+        on_dropped say stream
+    """,
+    "rxagents.operators": """
+        Mark Marker Shared answer deltas map_tokens markers messages responses shared text transcript
+        transform until
+    """,
+    "rxagents.llm": """
+        AzureOpenAILLM Call ChatRequest LLM LLMConstraints OpenAILLM Reply Rule ScriptedLLM
+    """,
+    "rxagents.testing": """
+        Dropped EndlessInstantError HTTPFault Malformed NothingToWaitForError OpenAIServer Paused Raw
+        RecordedRequest Stalled VirtualClock VirtualLoop default_scenario demo_llm echo_scenario
+        order_scenario timeline virtual
+    """,
+}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_the_public_names_are_these(name: str) -> None:
+    module = importlib.import_module(name)
+    assert sorted(module.__all__) == sorted(PUBLIC[name].split())
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_is_documented(name: str) -> None:
+    module = importlib.import_module(name)
+    for public in module.__all__:
+        thing = getattr(module, public)
+        if inspect.isclass(thing) or inspect.isfunction(thing):
+            assert (thing.__doc__ or "").strip(), f"{name}.{public} has no docstring"
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [
+        rxagents.Agent, rxagents.User, rxagents.Team, rxagents.Workflow, rxagents.Run, rxagents.say,
+        rxagents.stream, rxagents.as_agent, rxagents.MessageStream,
+        *(getattr(rxagents.operators, name) for name in rxagents.operators.__all__ if name.islower()),
+    ],
+    ids=lambda thing: thing.__name__,
+)  # fmt: skip
+def test_every_operator_and_team_has_a_marble_diagram(thing: object) -> None:
+    doc = inspect.getdoc(thing) or ""
+    assert doc.count("```") == 2, "one diagram, in a block of its own"
+    diagram = doc.split("```")[1]
+    assert "|" in diagram
+    assert "-" in diagram
