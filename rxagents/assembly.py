@@ -77,16 +77,16 @@ def assemble(
     open_round: list[Delta] = []
     begun = offset
     calls: tuple[ToolCall, ...] = ()
+    unanswered: list[ToolCall] = []
     answered: list[FunctionResult] = []
 
     def close_round() -> None:
-        nonlocal calls
         ids = {result.id for result in answered}
         text = "".join(d["content"] for d in open_round if d["content"])
         done = tuple(call for call in calls if call.id in ids)
+        unanswered.extend(call for call in calls if call.id not in ids)
         steps.append(Message(role=role, content=text or None, name=name, tool_calls=done))
         steps.extend(Message(role="tool", content=r.result, name=r.name, tool_call_id=r.id) for r in answered)
-        calls = tuple(call for call in calls if call.id not in ids)
         open_round.clear()
         answered.clear()
 
@@ -111,7 +111,7 @@ def assemble(
     if answered:
         close_round()
     else:
-        calls = assemble_calls(open_round, f"{fallback_id}_{begun}")
+        unanswered.extend(assemble_calls(open_round, f"{fallback_id}_{begun}"))
 
     usage = sum((c.usage for c in completions if c.usage), Usage())
     last = completions[-1] if completions else Completion()
@@ -124,7 +124,7 @@ def assemble(
         role=role,
         content="".join(content),
         name=name,
-        tool_calls=calls,
+        tool_calls=tuple(unanswered),
         refusal="".join(refusal) or None,
         finish_reason=finish_reason or last.finish_reason,
         usage=usage or None,

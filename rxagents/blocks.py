@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from reactivex import Observable
 
-from .errors import located
+from .errors import placed
 from .replays import Replay
 from .streams import new_id
 from .values import Usage
@@ -65,8 +65,8 @@ class StateUpdate:
 class Scope(Replay[Any]):
     """A replay of items that drives what it emits and ends when all of it has ended.
 
-    While it runs it holds every message and block that passes. A child's failure is its own; one
-    that fails interrupts its open children first.
+    While it runs it holds every message and block that passes. When one of them fails, it fails too,
+    and interrupts first what is still open in it.
     """
 
     name: str | None = None
@@ -85,6 +85,21 @@ class Scope(Replay[Any]):
         if self.stop is not None and self.catches_stops and self.stop.scope == "team":
             return None
         return self.stop
+
+    @property
+    def code(self) -> str:
+        """How it ended, as the `result` marker says it; the last word on it in the order counts."""
+        if self.error is not None:
+            return "agent-error"
+        code, cut = "done", self.interrupted
+        for item in self._items:
+            if isinstance(item, StateUpdate) and item.stop is not None:
+                code = "agent-stop"
+            elif isinstance(item, Replay) and not (isinstance(item, Block) and item.entry == "aside"):
+                cut = cut or item.interrupted
+                if isinstance(item, Block):
+                    code = "agent-stop" if item.escaping_stop else item.outcome or "done"
+        return "interrupted" if cut else code
 
     def _append(self, item: Any) -> None:
         if isinstance(item, StateUpdate):
@@ -109,14 +124,11 @@ class Scope(Replay[Any]):
         if self.ended:
             return
         self._open.pop(child, None)
-        if (
-            isinstance(child, Scope)
-            and child.stop
-            and not (child.catches_stops and child.stop.scope == "team")
-        ):
-            self.stop = child.stop
+        if isinstance(child, Scope) and child.escaping_stop is not None:
+            self.stop = child.escaping_stop
         if child.error is not None:
-            self._fail(child.error)
+            # its own way here: the same error may have reached others by another
+            self._fail(placed(child.error, child.places))
         elif self._source_done and not self._open:
             self._finish()
 
@@ -131,23 +143,18 @@ class Scope(Replay[Any]):
             return
         together(lambda: self._end_all(error))
 
-    def _end_all(self, error: Exception) -> None:
-        for replay in self._innermost_first():
-            if replay is not self:
-                replay._finish(interrupted=True)
-        self._finish(error)
+    def _end_all(self, error: Exception | None = None) -> None:
+        *inner, _ = self._innermost_first()
+        for replay in inner:
+            replay._on_loop(partial(replay._finish, interrupted=True))
+        self._finish(error, interrupted=error is None)
 
-    def _finish(self, error: Exception | None = None, *, interrupted: bool = False) -> None:
-        super()._finish(error, interrupted=interrupted)
-        if error is not None and error is self.error and self.name is not None:
-            located(error, self.name)
+    def _settle(self) -> None:
+        if self.error is not None:
+            placed(self.error, self.places)
 
     def _interrupt(self) -> None:
-        def interrupt_all() -> None:
-            for replay in self._innermost_first():
-                replay._finish(interrupted=True)
-
-        together(interrupt_all)
+        together(self._end_all)
 
     def _abandon(self) -> None:
         def leave() -> None:
@@ -200,6 +207,10 @@ class Block(Scope):
         self.entry: Entry = entry
         self.catches_stops = catches_stops
         self.id = id or new_id()
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        return (self.name, *self.error_where)
 
     def __repr__(self) -> str:
         return f"<Block {self.name}, {'ended' if self.ended else 'open'}>"

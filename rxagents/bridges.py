@@ -29,9 +29,16 @@ def from_async(run: Callable[[Callable[[T], None]], Awaitable[None]]) -> Emitter
     """
 
     def start(sink: Sink[T]) -> abc.DisposableBase:
+        def ended(task: asyncio.Task[None]) -> None:
+            # here and not in the coroutine: a task may be cancelled before its first step
+            _tasks.discard(task)
+            if not sink.stopped:
+                cause = "cancelled" if task.cancelled() else f"ended by {type(task.exception()).__name__}"
+                sink.on_error(RunCancelledError(f"the task that fed this stream was {cause}"))
+
         task = sink.loop.create_task(_drive(run, sink))
         _tasks.add(task)
-        task.add_done_callback(_tasks.discard)
+        task.add_done_callback(ended)
 
         def cancel() -> None:
             task.cancel()
@@ -52,10 +59,6 @@ async def cancelled_tasks_ended() -> None:
 async def _drive(run: Callable[[Callable[[T], None]], Awaitable[None]], sink: Sink[T]) -> None:
     try:
         await run(sink.on_next)
-    except asyncio.CancelledError:
-        if not sink.stopped:
-            sink.on_error(RunCancelledError("the task that fed this stream was cancelled"))
-        raise
     except Exception as error:
         sink.on_error(error)
     else:
@@ -85,18 +88,17 @@ async def forward(source: Observable[T], on_next: Callable[[T], object]) -> None
     cancelled, the subscription is disposed.
     """
     loop = asyncio.get_running_loop()
-    ended: asyncio.Future[None] = loop.create_future()
+    # the error is its result: a future takes no StopIteration for an exception
+    ended: asyncio.Future[Exception | None] = loop.create_future()
 
-    def fail(error: Exception) -> None:
+    def end(error: Exception | None = None) -> None:
         if not ended.done():
-            ended.set_exception(error)
+            ended.set_result(error)
 
-    def complete() -> None:
-        if not ended.done():
-            ended.set_result(None)
-
-    subscription = listen(source, loop, on_next, fail, complete)
+    subscription = listen(source, loop, on_next, end, end)
     try:
-        await ended
+        error = await ended
     finally:
         subscription.dispose()
+    if error is not None:
+        raise error

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
 from .blocks import StateUpdate
 from .errors import InputError
 from .replays import Replay
+from .streams import MessageStream
 from .transcripts import Item, Transcript
 from .values import Message, Usage, message_from
 
@@ -32,6 +34,7 @@ class Conversation(Sequence[Message]):
     ) -> None:
         self._folded = Transcript()
         self._following: list[Item] = []
+        self._folding = threading.Lock()
         for message in messages:
             self.append(message)
         if variables:
@@ -40,16 +43,15 @@ class Conversation(Sequence[Message]):
     @property
     def transcript(self) -> Transcript:
         """What the conversation has come to, as an immutable value."""
-        if not self._following:
-            return self._folded
-        following = list(self._following)
-        still_open = any(isinstance(item, Replay) and not item.ended for item in following)
-        folded = self._folded.fold_all(following)
-        if not still_open:
-            # a fold ignores what it has seen, so that an item followed meanwhile is not lost or doubled
-            self._folded = folded
-            del self._following[: len(following)]
-        return folded
+        with self._folding:  # asked by several threads: what one takes over, no other may cut off
+            following = list(self._following)
+            # asked before the fold: what ends in between is folded next time
+            still_open = any(isinstance(item, Replay) and not item.ended for item in following)
+            folded = self._folded.fold_all(following)
+            if not still_open:
+                self._folded = folded
+                del self._following[: len(following)]
+            return folded
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -80,14 +82,17 @@ class Conversation(Sequence[Message]):
                 f"a conversation holds messages, but got {type(message).__name__}; "
                 "append a Message, or a dict with 'role' and 'content'"
             )
-        self._folded = self.transcript.with_message(message)
+        self.follow(MessageStream.of(message))
 
     def update(self, variables: Mapping[str, Any]) -> None:
         """Sets context variables."""
-        self._folded = self.transcript.with_variables(variables)
+        self.follow(StateUpdate("variables", variables=dict(variables)))
 
     def follow(self, item: Item) -> None:
-        """Takes in an item, now or when it ends; a block's messages one by one as they end."""
+        """Takes in an item, now or when it ends; a block's messages one by one as they end.
+
+        The order is that of the items, however long each of them takes.
+        """
         self._following.append(item)
 
     def fork(self) -> Conversation:
@@ -111,7 +116,7 @@ class Conversation(Sequence[Message]):
         """The conversation that `to_dict` wrote."""
         restored = cls(data.get("messages", ()), data.get("variables"))
         counted = Usage(**data.get("usage", {}))
-        said = restored._folded.usage
+        said = restored.transcript.usage
         beside = Usage(
             completion_tokens=counted.completion_tokens - said.completion_tokens,
             prompt_tokens=counted.prompt_tokens - said.prompt_tokens,

@@ -178,23 +178,23 @@ def where(error: BaseException) -> tuple[str, ...]:
 
 def located(error: Exception, place: str) -> Exception:
     """Adds a place in front of those that the error has passed, and keeps its one note up to date."""
-    before = where(error)
-    places = (place, *before)
-    notes = getattr(error, "__notes__", None)
-    if notes is not None and before:
-        stale = _note(before)
-        notes[:] = [note for note in notes if note != stale]
-    error._rxagents_where = places  # type: ignore[attr-defined]
-    error.add_note(_note(places))
-    return error
+    return placed(error, (place, *where(error)))
 
 
 def unlocated(error: Exception) -> Exception:
     """Forgets where the error passed: one object may be raised anew, by a model that is asked again."""
+    return placed(error, ())
+
+
+def placed(error: Exception, places: tuple[str, ...]) -> Exception:
+    """Says anew where the error passed: one object may reach several readers by different ways."""
     stale = where(error)
     if stale:
-        error._rxagents_where = ()  # type: ignore[attr-defined]
-        error.__notes__.remove(_note(stale))
+        note = _note(stale)
+        error.__notes__[:] = [other for other in error.__notes__ if other != note]
+    error._rxagents_where = places  # type: ignore[attr-defined]
+    if places:
+        error.add_note(_note(places))
     return error
 
 

@@ -10,7 +10,8 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mappin
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from reactivex import Observable
+from pydantic import BaseModel
+from reactivex import Observable, abc
 
 from .blocks import Block, StateUpdate
 from .bridges import from_async, from_async_iterable
@@ -28,6 +29,7 @@ __all__ = ["Speaker", "flatten", "say", "stream"]
 
 T = TypeVar("T")
 _ITEMS = (MessageStream, Block, StateUpdate, Transcript)
+_NOT_IN_PARTS = (bytes, bytearray, memoryview, BaseModel, type)  # iterable, but not over messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +67,23 @@ def stream(
 ) -> MessageStream:
     """A message from an iterable, an async iterable or an observable of strings or deltas.
 
-    It starts with its first reader, and is read once, however many read it.
+    A string or a delta is a message of one token. It starts with its first reader, and is read
+    once, however many read it.
 
     ```
     source    --Hel-lo-|
     stream    --Hel-lo-|
     ```
     """
+    if isinstance(source, Message):
+        raise InputError("a Message is finished already; MessageStream.of(message) makes a stream of it")
     if isinstance(source, Observable):
         tokens: Observable[Any] = source
     elif isinstance(source, AsyncIterable):
         tokens = from_async_iterable(source)
-    elif isinstance(source, str):
+    elif isinstance(source, (str, Mapping)):
         tokens = just(source)
-    elif isinstance(source, Iterable):
+    elif isinstance(source, Iterable) and not isinstance(source, _NOT_IN_PARTS):
         tokens = _from_iterable(source)
     else:
         raise InputError(
@@ -89,12 +94,19 @@ def stream(
 
 
 def flatten(thing: Any, speaker: Speaker) -> Observable[Item]:
-    """The items that a thing stands for, in order; whatever can run, runs at once."""
-    parts = list(_parts(thing, speaker))
-    if not any(isinstance(part, _Later) for part in parts):
-        return just(*parts)
-    sources = [part.items if isinstance(part, _Later) else just(part) for part in parts]
-    return concat_eager(just(*sources))
+    """The items that a thing stands for, in order; whatever can run, runs at once.
+
+    Strings and dicts become new messages with each subscription.
+    """
+
+    def start(sink: Sink[Item]) -> abc.DisposableBase:
+        parts = list(_parts(thing, speaker))
+        if not any(isinstance(part, _Later) for part in parts):
+            return just(*parts).subscribe(sink)
+        sources = [part.items if isinstance(part, _Later) else just(part) for part in parts]
+        return concat_eager(just(*sources)).subscribe(sink)
+
+    return Emitter(start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +138,7 @@ def _parts(thing: Any, speaker: Speaker) -> Iterable[Any]:
         yield _Later(_each(from_async_iterable(thing), speaker))
     elif isinstance(thing, Awaitable):
         yield _Later(_each(_result_of(thing), speaker))
-    elif isinstance(thing, Iterable) and not isinstance(thing, (bytes, bytearray)):
+    elif isinstance(thing, Iterable) and not isinstance(thing, _NOT_IN_PARTS):
         yield _Later(_each(_from_iterable(thing), speaker))
     else:
         raise _no_message(thing)
@@ -139,13 +151,15 @@ def _check(thing: Any) -> None:
     elif isinstance(thing, (list, tuple)):
         for part in thing:
             _check(part)
-    elif isinstance(thing, (bytes, bytearray, bool, int, float, type)) or not _speakable(thing):
+    elif not _speakable(thing):
         raise _no_message(thing)
 
 
 def _speakable(thing: Any) -> bool:
-    kinds = (str, Message, WorkflowInput, Conversation, Exception, Observable)
-    return thing is None or isinstance(thing, (*_ITEMS, *kinds, AsyncIterable, Awaitable, Iterable))
+    kinds = (str, Message, WorkflowInput, Conversation, Exception, Observable, AsyncIterable, Awaitable)
+    if thing is None or isinstance(thing, (*_ITEMS, *kinds)):
+        return True
+    return isinstance(thing, Iterable) and not isinstance(thing, _NOT_IN_PARTS)
 
 
 def _no_message(thing: Any) -> InputError:
@@ -189,19 +203,29 @@ def _from_iterable(iterable: Iterable[T]) -> Observable[T]:
 
 
 def _pull(iterator: Any, sink: Sink[Any]) -> Callable[[], None]:
+    close = getattr(iterator, "close", lambda: None)
+    pulling = False
+
     def pull() -> None:
+        nonlocal pulling
+        pulling = True
         try:
             for item in iterator:
                 sink.on_next(item)
                 if sink.stopped:
-                    return
+                    break
+            close()
         except Exception as error:
             sink.on_error(error)
         else:
             sink.on_completed()
 
+    def left() -> None:
+        if not pulling:  # else the loop there closes it: a generator that runs cannot be closed
+            close()
+
     enqueued(pull)
-    return getattr(iterator, "close", lambda: None)
+    return left
 
 
 def _each(source: Observable[Any], speaker: Speaker) -> Observable[Item]:

@@ -12,7 +12,7 @@ from .blocks import Block
 from .bridges import from_async
 from .errors import ConfigurationError
 from .flatten import Speaker, flatten
-from .ordering import in_turn
+from .ordering import concat_eager, in_turn
 from .participants import Emit, Participant, hear
 from .replays import Replay
 from .signatures import name_of
@@ -76,11 +76,17 @@ class LiveAgent(Participant):
         return from_async(begin)
 
     def turn(self, transcript: Transcript) -> Observable[Item]:
-        return self._reply(flatten(list(transcript), Speaker()))
+        return self._reply(just(transcript))
 
     def _reply(self, source: Observable[Item]) -> Observable[Item]:
-        messages = Replay[MessageStream](message_streams(source, inputs=True))
+        heard = concat_eager(source, _unfolded)
+        messages = Replay[MessageStream](message_streams(heard, inputs=True))
         return _replied(self, lambda: self._function(messages))
+
+
+def _unfolded(item: Item) -> Observable[Item]:
+    # a workflow and a team hand on what was said before as one Transcript
+    return just(*map(MessageStream.of, item)) if isinstance(item, Transcript) else just(item)
 
 
 def _replied(participant: Participant, reply: Callable[[], Any]) -> Observable[Item]:

@@ -88,16 +88,20 @@ class _Inlet(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
         self._queue.append((action, args))
         if not self._flushing:  # one hop for all that arrives before it lands
             self._flushing = True
-            hop(self._loop, self._flush)
+            if not hop(self._loop, self._flush):  # a closed loop: nobody can hear it any more
+                self.dispose()
+                self._queue.clear()
 
     def _flush(self) -> None:
         self._flushing = False
         # The entry stays in the queue while it is handled: what comes meanwhile lines up behind it.
         while self._queue:
             action, args = self._queue[0]
-            if not self._stopped:
-                action(*args)
-            self._queue.popleft()
+            try:
+                if not self._stopped:
+                    action(*args)
+            finally:
+                self._queue.popleft()
 
     def dispose(self) -> None:
         self._stopped = True

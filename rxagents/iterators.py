@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from asyncio import AbstractEventLoop
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -13,66 +12,14 @@ from typing import Any, Generic, TypeVar
 from reactivex import Observable, abc
 
 from .bridges import cancelled_tasks_ended
-from .loops import hop, is_on
+from .errors import BlockingCallError
+from .loops import hop, is_on, pulled
+from .mailboxes import AsyncBell, Mailbox
 from .sinks import Sink
 
 __all__ = ["AsyncItems", "SyncItems"]
 
 T = TypeVar("T")
-
-
-class _Mailbox(Generic[T]):
-    """What a subscription leaves for an iterator. It does not know the iterator."""
-
-    __slots__ = ("ended", "error", "items", "wake")
-
-    def __init__(self, wake: Callable[[], None]) -> None:
-        self.items: deque[T] = deque()
-        self.ended = False
-        self.error: Exception | None = None
-        self.wake = wake
-
-    def put(self, item: T) -> None:
-        self.items.append(item)
-        self.wake()
-
-    def fail(self, error: Exception) -> None:
-        self.error = error
-        self.end()
-
-    def end(self) -> None:
-        self.ended = True
-        self.wake()
-
-
-class _AsyncBell:
-    """Wakes one waiting coroutine, from any thread; rings once however often it is pulled."""
-
-    __slots__ = ("_loop", "_waiter")
-
-    def __init__(self, loop: AbstractEventLoop) -> None:
-        self._loop = loop
-        self._waiter: asyncio.Future[None] | None = None
-
-    def ring(self) -> None:
-        if self._waiter is None:
-            return
-        if is_on(self._loop):
-            self._wake()
-        else:
-            hop(self._loop, self._wake)
-
-    def _wake(self) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
-    async def wait(self, is_due: Callable[[], bool]) -> None:
-        self._waiter = waiter = self._loop.create_future()
-        if is_due():  # rung between the look into the box and now, by another thread
-            self._waiter = None
-            return
-        await waiter
 
 
 class AsyncItems(AsyncIterator[T], Generic[T]):
@@ -81,12 +28,18 @@ class AsyncItems(AsyncIterator[T], Generic[T]):
     It subscribes at the first step. Closing, leaving the context, cancelling the waiting task and
     dropping the last reference dispose the subscription; nothing points back at the iterator, so
     that the last one works.
+
+    Args:
+        source: The observable.
+        on_left: Called at once when the iterator is left before its end, maybe by a finalizer, which
+            may run anywhere: it must not wait nor lock.
     """
 
-    def __init__(self, source: Observable[T]) -> None:
+    def __init__(self, source: Observable[T], on_left: Callable[[], None] | None = None) -> None:
         self._source: Observable[T] | None = source
-        self._box: _Mailbox[T] | None = None
-        self._bell: _AsyncBell | None = None
+        self._on_left = on_left or _nothing
+        self._box: Mailbox[T] | None = None
+        self._bell: AsyncBell | None = None
         self._subscription: abc.DisposableBase | None = None
         self._loop: AbstractEventLoop | None = None
 
@@ -99,9 +52,7 @@ class AsyncItems(AsyncIterator[T], Generic[T]):
             if box.items:
                 return box.items.popleft()
             if box.ended:
-                error, box.error = box.error, None
-                if error is not None:
-                    raise error
+                box.raise_error()
                 raise StopAsyncIteration
             try:
                 await bell.wait(lambda: bool(box.items or box.ended))
@@ -109,16 +60,16 @@ class AsyncItems(AsyncIterator[T], Generic[T]):
                 self._dispose()
                 raise
 
-    def _opened(self) -> tuple[_Mailbox[T], _AsyncBell]:
+    def _opened(self) -> tuple[Mailbox[T], AsyncBell]:
         if self._box is None or self._bell is None:
             self._loop = asyncio.get_running_loop()
-            self._bell = _AsyncBell(self._loop)
-            self._box = _Mailbox(self._bell.ring)
+            bell = AsyncBell(self._loop)
+            box: Mailbox[T] = Mailbox(bell.ring)
             if self._source is None:  # closed before it began
-                self._box.ended = True
+                box.ended = True
             else:
-                box = self._box
                 self._subscription = self._source.subscribe(box.put, box.fail, box.end)
+            self._box, self._bell = box, bell
         return self._box, self._bell
 
     async def aclose(self) -> None:
@@ -129,10 +80,10 @@ class AsyncItems(AsyncIterator[T], Generic[T]):
     def _dispose(self) -> None:
         self._source = None
         if self._subscription is not None:
+            self._on_left()
             self._subscription.dispose()
         if self._box is not None:
-            self._box.items.clear()
-            self._box.ended = True
+            self._box.close()
 
     async def __aenter__(self) -> AsyncItems[T]:
         return self
@@ -146,6 +97,7 @@ class AsyncItems(AsyncIterator[T], Generic[T]):
         # a finalizer may run anywhere, at any moment: it only leaves word for the loop
         subscription: Any = getattr(self, "_subscription", None)
         if subscription is not None and self._loop is not None:
+            self._on_left()
             hop(self._loop, subscription.dispose)
 
 
@@ -158,13 +110,17 @@ class SyncItems(Iterator[T], Generic[T]):
     Args:
         source: The observable.
         loop: Where it emits; the iterator must not be used there.
+        on_left: As for AsyncItems.
     """
 
-    def __init__(self, source: Observable[T], loop: AbstractEventLoop) -> None:
+    def __init__(
+        self, source: Observable[T], loop: AbstractEventLoop, on_left: Callable[[], None] | None = None
+    ) -> None:
         self._source: Observable[T] | None = source
         self._loop = loop
+        self._on_left = on_left or _nothing
         self._filled = threading.Event()
-        self._box: _Mailbox[T] = _Mailbox(self._filled.set)
+        self._box: Mailbox[T] = Mailbox(self._filled.set)
         self._subscription: abc.DisposableBase | None = None
 
     def __iter__(self) -> SyncItems[T]:
@@ -176,6 +132,7 @@ class SyncItems(Iterator[T], Generic[T]):
             source, self._source = self._source, None
             sink = Sink[T](self._loop, box.put, box.fail, box.end)
             self._subscription = sink
+            pulled(self._loop, sink)
             # subscribes over there: this thread may have a loop of its own, which it is blocking
             sink.begin(source.subscribe)
         try:
@@ -183,10 +140,13 @@ class SyncItems(Iterator[T], Generic[T]):
                 if box.items:
                     return box.items.popleft()
                 if box.ended:
-                    error, box.error = box.error, None
-                    if error is not None:
-                        raise error
+                    box.raise_error()
                     raise StopIteration
+                if is_on(self._loop):
+                    raise BlockingCallError(
+                        "waiting for the next item would block the very loop that brings it; "
+                        "iterate with `async for` there"
+                    )
                 self._filled.clear()
                 if not box.items and not box.ended:
                     self._filled.wait()
@@ -200,9 +160,9 @@ class SyncItems(Iterator[T], Generic[T]):
         """Disposes the subscription; the iterator is at its end."""
         self._source = None
         if self._subscription is not None:
+            self._on_left()
             self._subscription.dispose()
-        self._box.items.clear()
-        self._box.ended = True
+        self._box.close()
 
     def __enter__(self) -> SyncItems[T]:
         return self
@@ -215,4 +175,9 @@ class SyncItems(Iterator[T], Generic[T]):
     def __del__(self) -> None:
         subscription: Any = getattr(self, "_subscription", None)
         if subscription is not None:
+            self._on_left()
             hop(self._loop, subscription.dispose)
+
+
+def _nothing() -> None:
+    pass

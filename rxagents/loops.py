@@ -4,7 +4,7 @@ Everything that emits, emits on one event loop: the running loop of the thread t
 else the shared one, which runs in a background thread. This is the one file that knows threads.
 
 The shared thread is no daemon, so that a script ending in `.subscribe(print)` prints all of it: a
-watcher stops the loop once the main thread is done and nothing is subscribed any more.
+watcher stops the loop once the program's own threads are done and nothing is subscribed any more.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from asyncio.events import _get_running_loop
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
+from weakref import WeakSet
 
 from reactivex import abc
 from reactivex.scheduler import CurrentThreadScheduler
@@ -28,6 +29,7 @@ __all__ = [
     "hop",
     "is_on",
     "on_dropped",
+    "pulled",
     "retain",
     "shared_loop",
     "trampolined",
@@ -59,59 +61,85 @@ class _DaemonExecutor(ThreadPoolExecutor):
 
 
 class _SharedLoop:
-    """The background loop, its thread, and the count of what is subscribed on it from outside."""
+    """The background loop, its thread, and the count of what is subscribed on it."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.loop.set_default_executor(_DaemonExecutor())
         self.subscribed = 0
-        self._main_is_done = False
-        threading.Thread(target=self._run, name="rxagents-loop").start()
+        self.pulled: WeakSet[abc.DisposableBase] = WeakSet()
+        self.stopping = False
+        self._threads_are_done = False
+        # explicitly no daemon: a thread takes that over from the one that starts it
+        self._thread = threading.Thread(target=self._run, name="rxagents-loop", daemon=False)
+        self._thread.start()
         threading.Thread(target=self._watch, name="rxagents-watcher", daemon=True).start()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
         try:
-            self.loop.run_forever()
+            while not self.stopping:
+                try:
+                    self.loop.run_forever()
+                except BaseException as error:
+                    # a subscriber's sys.exit() must not end the runs of all the others
+                    _except(error)
             left = asyncio.all_tasks(self.loop)
             for task in left:
                 task.cancel()
-            self.loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+            if left:
+                self.loop.run_until_complete(asyncio.wait(left))
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         finally:
             self.loop.close()
 
     def _watch(self) -> None:
-        threading.main_thread().join()
-        hop(self.loop, self._stop_when_idle)
+        while others := [
+            thread
+            for thread in threading.enumerate()
+            if thread.is_alive() and not thread.daemon and thread is not self._thread
+        ]:
+            for thread in others:
+                thread.join()
+        hop(self.loop, self._threads_have_ended)
 
-    def _stop_when_idle(self) -> None:
-        self._main_is_done = True
-        if not self.subscribed:
-            self.loop.stop()
+    def _threads_have_ended(self) -> None:
+        self._threads_are_done = True
+        for subscription in list(self.pulled):
+            subscription.dispose()
+        self._stop_if_idle()
 
     def release(self) -> None:
         self.subscribed -= 1
-        if self._main_is_done and not self.subscribed:
+        if self._threads_are_done and not self.subscribed:
+            # soon: what has ended may just be subscribing to what comes next
+            self.loop.call_soon(self._stop_if_idle)
+
+    def _stop_if_idle(self) -> None:
+        if not self.subscribed:
+            self.stopping = True
             self.loop.stop()
 
 
 _shared: _SharedLoop | None = None
 _creating = threading.Lock()
+_left_by_fork: AbstractEventLoop | None = None
 
 
 def shared_loop() -> AbstractEventLoop:
     """The background loop, started when first asked for."""
     global _shared
     with _creating:
-        if _shared is None or _shared.loop.is_closed():
+        if _shared is None or _shared.stopping:
             _shared = _SharedLoop()
         return _shared.loop
 
 
 def _forget_after_fork() -> None:
     # Threads do not survive a fork: the child gets a loop of its own when it asks for one.
-    global _shared, _creating
+    global _shared, _creating, _left_by_fork
+    if _shared is not None:
+        _left_by_fork = _shared.loop
     _shared = None
     _creating = threading.Lock()
 
@@ -131,7 +159,9 @@ def is_on(loop: AbstractEventLoop) -> bool:
 
 
 def hop(loop: AbstractEventLoop, action: Callable[..., object], *args: Any) -> bool:
-    """Runs the action on the loop, soon, from any thread; False if the loop is closed."""
+    """Runs the action on the loop, soon, from any thread; False if the loop is closed, or was forked from."""
+    if loop is _left_by_fork:
+        return False
     try:
         loop.call_soon_threadsafe(action, *args)
     except RuntimeError:
@@ -142,7 +172,7 @@ def hop(loop: AbstractEventLoop, action: Callable[..., object], *args: Any) -> b
 
 
 def retain(loop: AbstractEventLoop) -> Callable[[], None]:
-    """Keeps the shared loop alive past the main thread; the result lets go. To be called on the loop."""
+    """Keeps the shared loop alive past the program's threads; the result lets go. Both on the loop."""
     shared = _shared
     if shared is None or shared.loop is not loop:
         return _nothing
@@ -152,6 +182,13 @@ def retain(loop: AbstractEventLoop) -> Callable[[], None]:
 
 def _nothing() -> None:
     pass
+
+
+def pulled(loop: AbstractEventLoop, subscription: abc.DisposableBase) -> None:
+    """Says that only a thread reads this: when none is left, it is disposed, and the program ends."""
+    shared = _shared
+    if shared is not None and shared.loop is loop:
+        shared.pulled.add(subscription)
 
 
 def trampolined(action: Callable[[], object]) -> None:
@@ -177,9 +214,13 @@ def _log_dropped(error: BaseException, what: str) -> None:
     if loop is not None:
         loop.call_exception_handler(context)
     else:
-        threading.excepthook(
-            threading.ExceptHookArgs((type(error), error, error.__traceback__, threading.current_thread()))
-        )
+        _except(error)
+
+
+def _except(error: BaseException) -> None:
+    threading.excepthook(
+        threading.ExceptHookArgs((type(error), error, error.__traceback__, threading.current_thread()))
+    )
 
 
 _hook: Callable[[BaseException, str], None] = _log_dropped

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from reactivex import Observable, abc
-from reactivex.disposable import CompositeDisposable
+from reactivex.disposable import Disposable
 
 from .inlets import listen
 from .replays import Replay
 from .sinks import Emitter, Sink, just
 from .transcripts import Item
+from .work import defer
 
 __all__ = ["concat_eager", "in_turn"]
 
@@ -42,22 +43,30 @@ def concat_eager(
     return Emitter(start)
 
 
-class _Lanes(CompositeDisposable):
+class _Lanes(abc.DisposableBase):
     """The lanes of one `concat_eager`: the first is live, the others wait."""
 
     def __init__(
         self, sink: Sink[T], sources: Observable[Any], to_source: Callable[[Any], Observable[T]]
     ) -> None:
-        super().__init__()
         self._sink: Sink[Any] = sink
         self._loop: AbstractEventLoop = sink.loop
         self._lanes: deque[_Lane] = deque()
         self._to_source = to_source
         self._outer_done = False
         self._advancing = False
-        self.add(listen(sources, self._loop, self._open, self._outer_failed, self._outer_ended))
+        self._disposed = False
+        self._outer = listen(sources, self._loop, self._open, self._outer_failed, self._outer_ended)
+
+    def dispose(self) -> None:
+        self._disposed = True
+        self._outer.dispose()
+        for lane in self._lanes:
+            lane.subscription.dispose()
 
     def _open(self, thing: Any) -> None:
+        if self._sink.stopped:
+            return
         lane = _Lane()
         self._lanes.append(lane)
 
@@ -77,7 +86,9 @@ class _Lanes(CompositeDisposable):
         except Exception as error:
             ended(error)
             return
-        self.add(listen(source, self._loop, next_, ended, ended))
+        lane.subscription = listen(source, self._loop, next_, ended, ended)
+        if self._disposed:
+            lane.subscription.dispose()
 
     def _outer_failed(self, error: Exception) -> None:
         # in its place: after everything that was there before
@@ -116,10 +127,11 @@ class _Lanes(CompositeDisposable):
 
 
 class _Lane:
-    __slots__ = ("done", "error", "waiting")
+    __slots__ = ("done", "error", "subscription", "waiting")
 
     def __init__(self) -> None:
         self.waiting: deque[Any] = deque()
+        self.subscription: abc.DisposableBase = Disposable()
         self.done = False
         self.error: Exception | None = None
 
@@ -134,7 +146,8 @@ def in_turn(source: Observable[Item]) -> Observable[Item]:
         def start(sink: Sink[Item]) -> abc.DisposableBase:
             hold = item.hold()
             sink.on_next(item)
-            item.on_end(lambda _: sink.on_completed())
+            # deferred: its own readers hear its end before the next one is emitted
+            item.on_end(lambda _: defer(sink.on_completed))
             return hold
 
         return Emitter(start)

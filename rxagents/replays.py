@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop
+from collections import deque
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
-from .errors import where
+from .cursors import Cursor
+from .errors import RunCancelledError, where
 from .inlets import listen
 from .iterators import AsyncItems
-from .loops import current_loop, dropped, enqueued, hop, is_on
-from .sinks import Sink
+from .loops import current_loop, dropped, enqueued, hop, is_on, retain
 from .work import together
 
 __all__ = ["Replay"]
@@ -42,17 +43,16 @@ class Replay(Observable[T]):
         super().__init__()
         self._source = source
         self._items: list[T] = []
-        self._readers: tuple[_Cursor[T], ...] = ()
+        self._readers: tuple[Cursor[T], ...] = ()
         self._holds = 0
-        self._witnesses: list[Ended] = []
+        self._witnesses: deque[Ended] = deque()
+        self._let_go: Callable[[], None] | None = None
         self._subscription: abc.DisposableBase | None = None
         self._started = False
         self.ended = False
         self.interrupted = False
         self.error: Exception | None = None
         self.error_where: tuple[str, ...] = ()
-
-    # -- reading
 
     @property
     def items(self) -> tuple[T, ...]:
@@ -68,6 +68,11 @@ class Replay(Observable[T]):
         """What has arrived from a position on."""
         return self._items[position:]
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where its error passed, itself included if it has a name that tells."""
+        return self.error_where
+
     def subscribe(
         self,
         on_next: Any = None,
@@ -77,7 +82,7 @@ class Replay(Observable[T]):
         scheduler: abc.SchedulerBase | None = None,
     ) -> abc.DisposableBase:
         """Reads from the beginning, then as it comes; the first reader starts the source."""
-        cursor = _Cursor(self, self._reading_loop(), on_next, on_error, on_completed)
+        cursor = Cursor(self, self._reading_loop(), on_next, on_error, on_completed)
         cursor.begin(self._attach)  # type: ignore[arg-type]
         return cursor
 
@@ -89,34 +94,32 @@ class Replay(Observable[T]):
 
     def hold(self) -> abc.DisposableBase:
         """A counted, silent subscription: starts the source and keeps it alive until disposed or ended."""
-        released = False
-
-        def release() -> None:
-            nonlocal released
-            if not released:
-                released = True
-                self._on_loop(self._release)
-
         self._on_loop(self._retain)
-        return Disposable(release)
+        return Disposable(lambda: self._on_loop(self._release))
 
     def on_end(self, callback: Ended) -> None:
         """A witness: called once with this replay when it ends, before its readers hear the end.
 
         It neither starts the source nor keeps it alive. If it has ended, the call comes at once.
         """
-        if self.ended:
-            callback(self)
-        else:
+        if not self.ended:
             self._witnesses.append(callback)
+            if not self.ended:
+                return
+            # it ended at this moment, on its loop: who takes the witness out of the list calls it
+            try:
+                self._witnesses.remove(callback)
+            except ValueError:
+                return
+        callback(self)
 
     def interrupt(self) -> None:
         """Ends it now, for all its readers, with what it has. On its loop synchronously, else soon."""
         self._on_loop(self._interrupt)
 
-    # -- on the loop
-
     def _reading_loop(self) -> AbstractEventLoop:
+        if not self.ended and self._bound_loop().is_closed():
+            self._lose()
         return current_loop() if self.ended else self._bound_loop()
 
     def bind(self, loop: AbstractEventLoop) -> None:
@@ -134,17 +137,21 @@ class Replay(Observable[T]):
         loop = self._bound_loop()
         if is_on(loop):
             action()
-        else:
-            hop(loop, action)
+        elif not hop(loop, action):
+            self._lose()
 
-    def _attach(self, cursor: _Cursor[T]) -> Callable[[], None]:
+    def _lose(self) -> None:
+        # its loop cannot bring it to an end any more, so whoever asks for it does
+        self._fail(RunCancelledError("the event loop that this stream belongs to is closed"))
+
+    def _attach(self, cursor: Cursor[T]) -> Callable[[], None]:
         if not self.ended:
             self._readers = (*self._readers, cursor)
         cursor.pump()
         self._start()
         return lambda: self._detach(cursor)
 
-    def _detach(self, cursor: _Cursor[T]) -> None:
+    def _detach(self, cursor: Cursor[T]) -> None:
         self._readers = tuple(reader for reader in self._readers if reader is not cursor)
         self._cancel_if_left()
 
@@ -164,8 +171,9 @@ class Replay(Observable[T]):
         self._interrupt()
 
     def _start(self) -> None:
-        if not self._started and not self.ended:
+        if not (self._started or self.ended):
             self._started = True
+            self._let_go = retain(self._bound_loop())
             # queued on the trampoline: the reader's disposable exists before the first item
             enqueued(self._run)
 
@@ -173,8 +181,11 @@ class Replay(Observable[T]):
         if self.ended or self._source is None:
             return
         source, self._source = self._source, None
-        loop = self._bound_loop()
-        self._subscription = listen(source, loop, self._accept, self._fail, self._complete)
+        try:
+            self._subscription = listen(source, self._bound_loop(), self._accept, self._fail, self._complete)
+        except Exception as error:  # no observable, or one that raises where it should fail
+            self._fail(error)
+            return
         if self.ended:
             self._subscription.dispose()
 
@@ -204,16 +215,21 @@ class Replay(Observable[T]):
         together(lambda: self._end(error, interrupted))
 
     def _end(self, error: Exception | None, interrupted: bool) -> None:
-        self.error = error
-        self.error_where = where(error) if error is not None else ()
         self.interrupted = interrupted
-        self.ended = True
+        self._record(error)
+        try:
+            self._settle()
+        except Exception as raised:
+            if error is None:
+                self._record(raised)
+            else:
+                dropped(raised, f"what {self!r} came to could not be made out")
+        self.ended = True  # only now, since other threads take it as leave to read what it came to
         self._source = None
         if self._subscription is not None:
             self._subscription.dispose()
-        self._settle()
-        witnesses, self._witnesses = self._witnesses, []
-        for witness in witnesses:
+        while self._witnesses:
+            witness = self._witnesses.popleft()
             try:
                 witness(self)
             except Exception as raised:
@@ -221,44 +237,12 @@ class Replay(Observable[T]):
         readers, self._readers = self._readers, ()
         for reader in readers:
             reader.pump()
+        if self._let_go is not None:
+            self._let_go()
+
+    def _record(self, error: Exception | None) -> None:
+        self.error = error
+        self.error_where = where(error) if error is not None else ()
 
     def _settle(self) -> None:
         """What a subclass makes of the items when no more can come."""
-
-
-class _Cursor(Sink[T]):
-    """One reader's place in the list."""
-
-    __slots__ = ("_busy", "_position", "_replay")
-
-    def __init__(self, replay: Replay[T], loop: AbstractEventLoop, *observer: Any) -> None:
-        super().__init__(loop, *observer)
-        self._replay = replay
-        self._position = 0
-        self._busy = False
-
-    def pump(self) -> None:
-        """Hands on what the reader has not seen; one that is reading already goes on by itself."""
-        if self._busy:
-            return
-        self._busy = True
-        replay = self._replay
-        items = replay._items
-        try:
-            while not self.stopped:
-                if self._position < len(items):
-                    item = items[self._position]
-                    self._position += 1
-                    try:
-                        self._on_next(item)
-                    except Exception as error:
-                        self.reject(error)
-                elif replay.ended:
-                    if replay.error is None:
-                        self.on_completed()
-                    else:
-                        self.on_error(replay.error)
-                else:
-                    return
-        finally:
-            self._busy = False

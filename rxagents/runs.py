@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import threading
+from collections.abc import Callable, Generator
 from typing import Any
 
 from reactivex import Observable
 
-from .blocks import Block
 from .conversations import Conversation
+from .loops import is_on, retain, shared_loop
 from .operators import Marker, Shared, answer, markers
 from .participants import until_ended
-from .transcripts import Item
+from .transcripts import Item, Transcript
 from .values import Message, Usage
 
 __all__ = ["Run", "RunResult"]
@@ -33,12 +34,17 @@ class RunResult(str):
     error: Exception | None
 
     def __new__(
-        cls, code: str, *, message: Message | None, usage: Usage, error: Exception | None
+        cls,
+        code: str,
+        *,
+        message: Message | None = None,
+        usage: Usage | None = None,
+        error: Exception | None = None,
     ) -> RunResult:
         result = super().__new__(cls, code)
         result.message = message
         result.text = message.text if message is not None else ""
-        result.usage = usage
+        result.usage = usage or Usage()
         result.error = error
         return result
 
@@ -46,8 +52,9 @@ class RunResult(str):
 class Run(Shared):
     """One run of a workflow: a replay of its items that runs by itself, to be read at any time.
 
-    Emits the inputs and what came of them. `markers()` are its output, `await run` its result,
-    `dispose()` cancels it.
+    Emits what its conversation was before, if it was anything, as one Transcript, then the inputs
+    and what came of them: replaying its items gives its conversation again. `markers()` are its
+    output, `await run` its result, `dispose()` cancels it.
 
     ```
     run       --(q B)------|
@@ -57,14 +64,20 @@ class Run(Shared):
     Args:
         source: An observable of items.
         conversation: Told of every item; has its messages as they end.
+
+    Attributes:
+        result: How it ended; None until then.
     """
 
     def __init__(self, source: Observable[Item], conversation: Conversation) -> None:
         super().__init__(source)
         self._conversation = conversation
         before = conversation.transcript
-        self._spent = before.usage
-        self._said = len(before)
+        if len(before) or before.variables or before.usage or before.log:
+            self._items.append(before)
+        self._asked = len(self._items)
+        self._disposed = False
+        self._reader_left: Callable[[], bool] = _stays
         self.result: RunResult | None = None
 
     def markers(self, *, state: bool = False, inputs: bool = False) -> Observable[Marker]:
@@ -90,34 +103,75 @@ class Run(Shared):
         assert self.result is not None
         return self.result
 
+    def begin(self) -> None:
+        """Starts it; the program does not end before it has ended."""
+        self._on_loop(self._begin)
+
+    def _begin(self) -> None:
+        release = retain(self._bound_loop())
+        self.on_end(lambda _: release())
+        self._start()
+
+    @property
+    def transcript(self) -> Transcript:
+        """What its conversation has come to."""
+        return self._conversation.transcript
+
+    def asked(self) -> None:
+        """Says that the inputs are in: what comes now is what they came to."""
+        self._asked = self.length
+
+    def read_by(self, has_left: Callable[[], bool]) -> None:
+        """Says how to see, from any thread, whether its only reader has left it."""
+        self._reader_left = has_left
+
+    @property
+    def left(self) -> bool:
+        """Whether it was disposed, or its only reader has left: it ends as soon as its loop comes to it."""
+        return self._disposed or self._reader_left()
+
+    def dispose(self) -> None:
+        """Cancels: what is open ends as interrupted, and keeps what had arrived. From any thread."""
+        self._disposed = True
+        self.interrupt()
+
+    def end_if_left(self, timeout: float) -> None:
+        """Ends it now if it was left; what it came to is in the conversation then.
+
+        Args:
+            timeout: Seconds to wait for its loop, if that is another thread's.
+        """
+        if self.ended or not self.left:
+            return
+        ended = threading.Event()
+        self.on_end(lambda _: ended.set())
+        self.dispose()
+        # the shared loop must not wait for a loop that may be waiting for it
+        if not self.ended and self._bound_loop().is_running() and not is_on(shared_loop()):
+            ended.wait(timeout)
+
+    @property
+    def going_on(self) -> bool:
+        """Whether it has not ended yet, and its loop can still bring it to its end."""
+        return not self.ended and not self._bound_loop().is_closed()
+
     def _append(self, item: Item) -> None:
         self._conversation.follow(item)
         super()._append(item)
 
     def _settle(self) -> None:
-        transcript = self._conversation.transcript
-        spoken = [message for message in transcript[self._said :] if message.role == "assistant"]
+        came = [item for item in self._items[self._asked :] if not isinstance(item, Transcript)]
+        transcript = Transcript().fold_all(came)
+        spoken = [message for message in transcript if message.role == "assistant"]
         self.result = RunResult(
-            self._code(),
+            self.code,
             message=spoken[-1] if spoken else None,
-            usage=_difference(transcript.usage, self._spent),
+            usage=transcript.usage,
             error=self.error,
         )
-
-    def _code(self) -> str:
-        if self.error is not None:
-            return "agent-error"
-        if self.interrupted or any(isinstance(item, Block) and item.interrupted for item in self._items):
-            return "interrupted"
-        if self.stop is not None:
-            return "agent-stop"
-        blocks = [item for item in self._items if isinstance(item, Block)]
-        return (blocks[-1].outcome if blocks else None) or "done"
+        # the conversation takes its messages over, and need not follow the run's items any more
+        _ = self._conversation.transcript
 
 
-def _difference(after: Usage, before: Usage) -> Usage:
-    return Usage(
-        completion_tokens=after.completion_tokens - before.completion_tokens,
-        prompt_tokens=after.prompt_tokens - before.prompt_tokens,
-        total_tokens=after.total_tokens - before.total_tokens,
-    )
+def _stays() -> bool:
+    return False

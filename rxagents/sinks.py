@@ -32,6 +32,7 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
     """
 
     __slots__ = (
+        "__weakref__",
         "_on_completed",
         "_on_error",
         "_on_next",
@@ -64,17 +65,13 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
         """Runs `start` on the loop: through the trampoline if this is its thread, else by a hop."""
         if is_on(self.loop):
             trampolined(lambda: self._start(start))
-        elif not hop(self.loop, self._start_from_outside, start):
-            self._end_without_loop()
-
-    def _start_from_outside(self, start: Start[T]) -> None:
-        if not self.stopped:
-            self._release = retain(self.loop)
-            trampolined(lambda: self._start(start))
+        elif not hop(self.loop, trampolined, lambda: self._start(start)):
+            self.on_error(RunCancelledError("the event loop that this stream belongs to is closed"))
 
     def _start(self, start: Start[T]) -> None:
         if self.stopped:
             return
+        self._release = retain(self.loop)
         try:
             teardown = start(self)
         except Exception as error:
@@ -84,9 +81,6 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
             self._teardown = teardown if isinstance(teardown, abc.DisposableBase) else Disposable(teardown)
             if self._torn:
                 self._teardown.dispose()
-
-    def _end_without_loop(self) -> None:
-        self.on_error(RunCancelledError("the event loop that this stream belongs to is closed"))
 
     def on_next(self, value: T) -> None:
         if self.stopped:
@@ -134,7 +128,7 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
         self._tear_down()
 
     def dispose(self) -> None:
-        """Ends the subscription, from any thread. Nothing is told after it returns."""
+        """Ends the subscription, from any thread: nothing that comes after it is told."""
         self.stopped = True
         if self._torn:
             return

@@ -10,11 +10,14 @@ from reactivex import Observable
 
 from .assembly import assemble
 from .errors import InputError
+from .inlets import listen
 from .replays import Replay
 from .sinks import Emitter, Sink
 from .values import Completion, Delta, FunctionResult, Message, Role, delta
 
 __all__ = ["MessageStream", "new_id"]
+
+_KEYS = frozenset(Delta.__annotations__)
 
 
 def new_id() -> str:
@@ -62,10 +65,13 @@ class MessageStream(Replay[Delta | FunctionResult]):
     def of(cls, message: Message, *, id: str | None = None) -> MessageStream:
         """A finished message as a stream: one delta that carries all of it."""
         stream = cls(None, name=message.name, role=message.role, id=id)
-        if isinstance(message.content, list):
-            stream._items = [delta(message.text or None, content_parts=message.content)]
-        elif message.content or message.refusal:
-            stream._items = [delta(message.content or None, refusal=message.refusal)]
+        calls = [{**call.model_dump(), "index": index} for index, call in enumerate(message.tool_calls)]
+        parts: dict[str, Any] = (
+            {"content_parts": message.content} if isinstance(message.content, list) else {}
+        )
+        whole = delta(message.text or None, refusal=message.refusal, tool_calls=calls or None, **parts)
+        if any(whole.values()):
+            stream._items = [whole]
         stream.ended = stream._started = True
         stream.result = message
         return stream
@@ -80,7 +86,7 @@ class MessageStream(Replay[Delta | FunctionResult]):
                 sink.on_next(self.result)
                 sink.on_completed()
 
-            return self.subscribe(None, sink.on_error, complete)
+            return listen(self, sink.loop, _ignore, sink.on_error, complete)
 
         return Emitter(start)
 
@@ -97,7 +103,8 @@ class MessageStream(Replay[Delta | FunctionResult]):
         if self.ended:
             return
         if type(item) is dict:
-            self._append(item if len(item) >= 4 else delta(**item))  # type: ignore[arg-type]
+            whole = len(item) >= 4 and item.keys() >= _KEYS and "role" not in item
+            self._append(item if whole else _made_whole(item))  # type: ignore[arg-type]
         elif isinstance(item, str):
             self._append(delta(item))
         elif isinstance(item, Completion):
@@ -129,3 +136,12 @@ class MessageStream(Replay[Delta | FunctionResult]):
     def __repr__(self) -> str:
         state = "interrupted" if self.interrupted else "failed" if self.error else "ended"
         return f"<MessageStream of {self.name or self.role}, {state if self.ended else 'open'}>"
+
+
+def _ignore(_: object) -> None:
+    pass
+
+
+def _made_whole(partial: dict[str, Any]) -> Delta:
+    """A Delta of what a model gave; the role is the message's, and is known already."""
+    return delta(**{key: value for key, value in partial.items() if key != "role"})

@@ -11,15 +11,27 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from types import MappingProxyType
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 from .blocks import Block, Scope, StateUpdate
+from .errors import InputError
 from .streams import MessageStream, new_id
 from .values import Message, Usage
 
 __all__ = ["Transcript"]
 
 Item = Any  # MessageStream | Block | StateUpdate | Transcript
+
+
+class _Fold(NamedTuple):
+    """What one item came to."""
+
+    id: str
+    messages: tuple[Message, ...] = ()
+    log: tuple[tuple[Any, ...], ...] = ()
+    variables: Mapping[str, Any] | None = None
+    usage: Usage | None = None
+    replaces: bool = False  # the message before it goes
 
 
 class _Ledger:
@@ -33,7 +45,7 @@ class _Ledger:
         self.messages: list[Message] = []
         self.log: list[tuple[Any, ...]] = []
         self.seen: dict[str, int] = {}
-        self.folds = 0
+        self.folds: list[_Fold] = []
 
 
 class Transcript(Sequence[Message]):
@@ -123,89 +135,72 @@ class Transcript(Sequence[Message]):
             if item is None:
                 stack.pop()
             elif isinstance(item, Transcript):
-                version = item if not version._folds else version._merged(item)
+                version = version._and(item)
             elif isinstance(item, Scope):
                 if not isinstance(item, Block) or item.entry == "append":
                     stack.append(iter(item.items))
                 elif item.entry == "replace_last" and item.ended and not version.has(item.id):
-                    version = version._without_last(item.id)
+                    version = version._with(_Fold(item.id, replaces=_says_something(item)))
                     stack.append(iter(item.items))
-            elif not version.has(item.id):
-                if isinstance(item, StateUpdate):
-                    version = version._updated(item)
-                elif isinstance(item, MessageStream) and item.ended and item.result is not None:
+            elif isinstance(item, StateUpdate):
+                if not version.has(item.id):
+                    version = version._with(_Fold(item.id, (), item.log, item.variables, item.usage))
+            elif isinstance(item, MessageStream):
+                if item.ended and item.result is not None and not version.has(item.id):
                     version = version.with_message(item.result, id=item.id)
+            else:
+                raise InputError(
+                    f"{type(item).__name__} is no item of a conversation; say({item!r:.40}) makes one of it"
+                )
         return version
 
     def with_message(self, message: Message, *, id: str | None = None) -> Transcript:
         """This transcript and one more message. One that was cut before anything came adds nothing."""
-        cut = message.finish_reason in ("interrupted", "error")
-        if cut and not (message.content or message.steps or message.refusal or message.tool_calls):
-            return self
-        usage = self.usage if message.usage is None else self.usage + message.usage
-        return self._next(id or new_id(), self.variables, usage, messages=(message,))
+        said = (message,) if _counts(message) else ()
+        return self._with(_Fold(id or new_id(), said, usage=message.usage))
 
     def with_variables(self, variables: Mapping[str, Any]) -> Transcript:
         """This transcript with these context variables set."""
-        return self._updated(StateUpdate("variables", variables=variables))
+        return self._with(_Fold(new_id(), variables=dict(variables)))
 
-    def _updated(self, update: StateUpdate) -> Transcript:
-        variables = self.variables
-        if update.variables:
-            variables = MappingProxyType({**variables, **update.variables})
-        usage = self.usage if update.usage is None else self.usage + update.usage
-        return self._next(update.id, variables, usage, log=update.log)
-
-    def _merged(self, other: Transcript) -> Transcript:
+    def _and(self, other: Transcript) -> Transcript:
+        """This transcript and all that was folded into the other: what a transcript means as an item."""
+        if not self._folds:
+            return other
+        if other._ledger is self._ledger:  # two versions of one history
+            return other if other._folds > self._folds else self
         version = self
-        ids = {at: id for id, at in other._ledger.seen.items() if at < other._folds}
-        fresh = [id for _, id in sorted(ids.items()) if not self.has(id)]
-        if len(fresh) == len(ids):  # two conversations, one after the other
-            for message in other:
-                version = version.with_message(message)
-            update = StateUpdate("merged", variables=dict(other.variables), log=other.log)
-            version = version._updated(update)
-            version.usage = self.usage + other.usage
-            return version
-        # a later version of this same conversation: what it has beyond is its tail
-        return other
+        for fold in islice(other._ledger.folds, other._folds):
+            if not version.has(fold.id):
+                version = version._with(fold)
+        return version
 
-    def _without_last(self, id: str) -> Transcript:
-        version = self._copied()
-        if version._said:
-            version._ledger.messages.pop()
-            version._said -= 1
-        return version._next(id, self.variables, self.usage)
-
-    def _next(
-        self,
-        id: str,
-        variables: Mapping[str, Any],
-        usage: Usage,
-        *,
-        messages: tuple[Message, ...] = (),
-        log: tuple[tuple[Any, ...], ...] = (),
-    ) -> Transcript:
+    def _with(self, fold: _Fold) -> Transcript:
         """The version that follows: in place if this is the newest, on a copy if it is not.
 
         Where the ledger has gone on with this very item, as when a run folds what its team has
         folded already, there is nothing to add.
         """
-        ledger = self._ledger
-        with ledger.lock:
-            version = self._twin()
-            if ledger.seen.get(id) != self._folds:
-                if ledger.folds != self._folds:
-                    version = self._copied()
-                    ledger = version._ledger
-                ledger.messages.extend(messages)
-                ledger.log.extend(log)
-                ledger.seen[id] = self._folds
-                ledger.folds = self._folds + 1
-        version._said += len(messages)
-        version._logged += len(log)
+        version = self._twin()
+        with self._ledger.lock:
+            ledger = self._ledger
+            if ledger.seen.get(fold.id) != self._folds:
+                if fold.replaces or len(ledger.folds) != self._folds:
+                    ledger = version._ledger = self._copied()
+                if fold.replaces:
+                    del ledger.messages[-1:]
+                ledger.messages.extend(fold.messages)
+                ledger.log.extend(fold.log)
+                ledger.seen[fold.id] = self._folds
+                ledger.folds.append(fold)
+        gone = 1 if fold.replaces and self._said else 0
+        version._said += len(fold.messages) - gone
+        version._logged += len(fold.log)
         version._folds += 1
-        version.variables, version.usage = variables, usage
+        if fold.variables:
+            version.variables = MappingProxyType({**self.variables, **fold.variables})
+        if fold.usage is not None:
+            version.usage = self.usage + fold.usage
         return version
 
     def _twin(self) -> Transcript:
@@ -215,11 +210,29 @@ class Transcript(Sequence[Message]):
         twin.variables, twin.usage = self.variables, self.usage
         return twin
 
-    def _copied(self) -> Transcript:
-        copy = self._twin()
-        ledger = copy._ledger = _Ledger()
+    def _copied(self) -> _Ledger:
+        ledger = _Ledger()
         ledger.messages = self._ledger.messages[: self._said]
         ledger.log = self._ledger.log[: self._logged]
-        ledger.seen = {id: at for id, at in self._ledger.seen.items() if at < self._folds}
-        ledger.folds = self._folds
-        return copy
+        ledger.folds = self._ledger.folds[: self._folds]
+        ledger.seen = {fold.id: at for at, fold in enumerate(ledger.folds)}
+        return ledger
+
+
+def _counts(message: Message) -> bool:
+    """Whether it is a message of the conversation: one that was cut before anything came is none."""
+    cut = message.finish_reason in ("interrupted", "error")
+    return not cut or bool(message.content or message.steps or message.refusal or message.tool_calls)
+
+
+def _says_something(block: Block) -> bool:
+    """Whether there is anything in it to put in the place of another message."""
+    stack: list[Scope] = [block]
+    while stack:
+        for item in stack.pop().items:
+            if isinstance(item, MessageStream):
+                if item.result is not None and _counts(item.result):
+                    return True
+            elif isinstance(item, Scope) and not (isinstance(item, Block) and item.entry == "aside"):
+                stack.append(item)
+    return False

@@ -68,10 +68,11 @@ class User(Participant):
         prompt = f"{self.id}: "
         on_dropped = partial(dropped, what=f"the input of {self.id} failed after its run had ended")
         try:
+            typed: Any
             if inspect.iscoroutinefunction(ask):
                 typed = ask(prompt)
             else:
-                typed = await call_in_thread(lambda: ask(prompt), on_dropped=on_dropped)
+                typed = await call_in_thread(partial(ask, prompt), on_dropped=on_dropped)
             if inspect.isawaitable(typed):  # as a callable object or a lambda may give it
                 typed = await typed
             if not isinstance(typed, str):

@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import InputError
 
 __all__ = [
     "AssistantMessage",
@@ -225,10 +227,22 @@ class AssistantMessage(Message):
 
 
 def message_from(data: Mapping[str, Any]) -> Message:
-    """A Message from a dict in OpenAI's or our own form; unknown keys go to the metadata."""
+    """A Message from a dict in OpenAI's or our own form; unknown keys go to the metadata.
+
+    Raises:
+        InputError: A field is not what it must be; the text names it.
+    """
     known = Message.model_fields
     fields = {key: value for key, value in data.items() if key in known and value is not None}
     extra = {key: value for key, value in data.items() if key not in known}
     if extra:
         fields["metadata"] = {**fields.get("metadata", {}), **extra}
-    return Message(**{"role": "user", **fields})
+    try:
+        return Message(**{"role": "user", **fields})
+    except ValidationError as error:
+        raise InputError(f"the dict is no message: {_complaint(error)}") from None
+
+
+def _complaint(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}, not {first['input']!r:.80}"

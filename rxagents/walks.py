@@ -20,6 +20,7 @@ from .inlets import listen
 from .sinks import Emitter, Sink
 from .streams import MessageStream
 from .transcripts import Item
+from .work import afterwards
 
 __all__ = ["Visitor", "Walk", "is_input", "message_streams"]
 
@@ -122,6 +123,7 @@ class _Messages:
         self._inputs = inputs
         self._aside = aside
         self._open = 1
+        self._failed = False
 
     def message(self, stream: MessageStream, frame: _Messages) -> None:
         if self._inputs or not is_input(stream):
@@ -138,7 +140,12 @@ class _Messages:
 
     def leave(self, frame: _Messages, error: Exception | None) -> None:
         self._open -= 1
-        if error is not None and not self._sink.stopped:
-            self._sink.on_error(error)
+        if error is not None:
+            self._fail(error)
         elif not self._open:
             self._sink.on_completed()
+
+    def _fail(self, error: Exception) -> None:
+        if not self._failed:  # the blocks around fail with it
+            self._failed = True
+            afterwards(partial(self._sink.on_error, error))

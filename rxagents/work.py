@@ -10,12 +10,13 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-__all__ = ["defer", "together"]
+__all__ = ["afterwards", "defer", "together"]
 
 
 class _Work(threading.local):
     def __init__(self) -> None:
         self.queue: deque[Callable[[], None]] = deque()
+        self.last: deque[Callable[[], None]] = deque()
         self.running = False
 
 
@@ -29,6 +30,13 @@ def defer(action: Callable[[], None]) -> None:
         together(_nothing)
 
 
+def afterwards(action: Callable[[], None]) -> None:
+    """Runs the action when nothing deferred is left: when an end has gone up through all its blocks."""
+    _work.last.append(action)
+    if not _work.running:
+        together(_nothing)
+
+
 def together(action: Callable[[], None]) -> None:
     """Runs the action; what it defers runs after it, not within it."""
     if _work.running:
@@ -37,9 +45,18 @@ def together(action: Callable[[], None]) -> None:
     _work.running = True
     try:
         action()
-        while _work.queue:
-            _work.queue.popleft()()
     finally:
+        _drain()
+
+
+def _drain() -> None:
+    """Does what was deferred; a piece that raises takes none of the others with it."""
+    try:
+        while _work.queue or _work.last:
+            (_work.queue or _work.last).popleft()()
+    finally:
+        if _work.queue or _work.last:
+            _drain()
         _work.running = False
 
 

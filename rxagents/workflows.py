@@ -21,10 +21,13 @@ from .participants import Emit, until_ended
 from .replays import Replay
 from .runs import Run, RunResult
 from .sinks import Emitter, Sink, just
-from .transcripts import Item
+from .transcripts import Item, Transcript
 from .values import SystemMessage
 
 __all__ = ["Workflow"]
+
+# Seconds; what was left ends within milliseconds, unless its loop is blocked.
+_PATIENCE = 1.0
 
 
 class Workflow:
@@ -32,6 +35,9 @@ class Workflow:
 
     `start` begins a run; `run`, `run_stream`, `arun`, `arun_stream` and `observe` are views of one.
     None of them raises for what goes wrong within a run: that is its `error` marker and its result.
+
+    A run that was left (disposed, or its iterator closed or dropped) has ended when anything else is
+    asked of the workflow from the thread that left it: the next run may begin at once.
 
     ```
     input     q
@@ -55,10 +61,23 @@ class Workflow:
                 f"a workflow asks an agent, a team or an operator, not {type(askable).__name__}"
             )
         self.askable = askable
-        self.conversation = conversation if conversation is not None else Conversation()
         self.system_prompt = system_prompt
+        self._conversation = conversation if conversation is not None else Conversation()
         self._current: Run | None = None
         self._starting = threading.Lock()
+
+    @property
+    def conversation(self) -> Conversation:
+        """What was said so far; while a run is going on, with all messages that have ended."""
+        self._end_what_was_left()
+        return self._conversation
+
+    @conversation.setter
+    def conversation(self, conversation: Conversation) -> None:
+        self._end_what_was_left()
+        with self._starting:
+            self._check_idle()
+            self._conversation = conversation
 
     def start(self, input: Any) -> Run:
         """Begins a run: on the running loop of this thread, else on the shared one.
@@ -108,7 +127,10 @@ class Workflow:
             InputError: The input is no message.
             WorkflowBusyError: At the first step, if a run is still going on.
         """
-        return SyncItems(self.observe(input, state=state), _blockable("run_stream", "arun_stream"))
+        loop = _blockable("run_stream", "arun_stream")
+        self._end_what_was_left()
+        seat = _Seat()
+        return SyncItems(self._observed(input, state, seat), loop, seat.leave)
 
     async def arun(self, input: Any) -> RunResult:
         """Runs to the end on the running loop; cancelling the task disposes the run."""
@@ -126,14 +148,20 @@ class Workflow:
         Closing the iterator, leaving the context, dropping it and cancelling the task dispose the
         run. It begins with the first step.
         """
-        return AsyncItems(self.observe(input, state=state))
+        seat = _Seat()
+        return AsyncItems(self._observed(input, state, seat), seat.leave)
 
     def observe(self, input: Any, *, state: bool = False) -> Observable[Marker]:
         """The markers of a run, as an observable; each subscription is a new run, and disposes it."""
-        said = say(input)
+        return self._observed(input, state, _Seat())
+
+    def _observed(self, input: Any, state: bool, seat: _Seat) -> Observable[Marker]:
+        say(input)  # refuses here what is no message
 
         def start(sink: Sink[Marker]) -> CompositeDisposable:
-            run = self._new_run(said)
+            # said anew for each run, since a conversation takes an item in only once
+            run = self._new_run(say(input))
+            run.read_by(lambda: seat.left or sink.stopped)
             run.bind(sink.loop)
             markers = run.markers(state=state).subscribe(sink)
             return CompositeDisposable(Disposable(run.dispose), markers)
@@ -146,29 +174,37 @@ class Workflow:
         Raises:
             WorkflowBusyError: A run is still going on.
         """
-        with self._starting:
-            self._check_idle()
-            self.conversation = Conversation()
+        self.conversation = Conversation()
 
     def _new_run(self, said: Observable[Item]) -> Run:
+        self._end_what_was_left()
         with self._starting:
             self._check_idle()
-            conversation = self.conversation
+            conversation = self._conversation
             if self.system_prompt and not len(conversation):
                 conversation.append(SystemMessage(self.system_prompt))
-            self._current = Run(
-                from_async(lambda emit: self._converse(said, conversation, emit)), conversation
-            )
-            return self._current
+            run = Run(from_async(lambda emit: self._converse(said, run, emit)), conversation)
+            self._current = run
+            run.on_end(self._ended)
+            return run
+
+    def _ended(self, run: Run) -> None:
+        if self._current is run:
+            self._current = None
+
+    def _end_what_was_left(self) -> None:
+        run = self._current
+        if run is not None:
+            run.end_if_left(_PATIENCE)
 
     def _check_idle(self) -> None:
-        if self._current is not None and not self._current.ended:
+        if self._current is not None and self._current.going_on:
             raise WorkflowBusyError(
                 "this workflow is in the middle of a run; let it end, dispose it, or make another "
                 "workflow with workflow.conversation.fork()"
             )
 
-    async def _converse(self, said: Observable[Item], conversation: Conversation, emit: Emit) -> None:
+    async def _converse(self, said: Observable[Item], run: Run, emit: Emit) -> None:
         inputs: list[Item] = []
 
         def put_in(item: Item) -> None:
@@ -179,7 +215,27 @@ class Workflow:
         for item in inputs:
             if isinstance(item, Replay):
                 await until_ended(item)
-        await forward(self.askable(just(conversation.transcript)), emit)
+        run.asked()
+        await forward(_operated(self.askable, run.transcript), emit)
+
+
+class _Seat:
+    """Whoever reads a run through an iterator. That he has left is known at once, in every thread."""
+
+    left = False
+
+    def leave(self) -> None:
+        self.left = True
+
+
+def _operated(askable: Callable[[Observable[Item]], Any], transcript: Transcript) -> Observable[Item]:
+    output = askable(just(transcript))
+    if not isinstance(output, Observable):
+        raise ConfigurationError(
+            f"{askable!r} gave {type(output).__name__} and no observable; a workflow asks an agent, a team, "
+            "or an operator such as `lambda source: source.pipe(a, b)`"
+        )
+    return output
 
 
 def _blockable(name: str, instead: str) -> asyncio.AbstractEventLoop:

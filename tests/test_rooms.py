@@ -18,8 +18,8 @@ PACKAGE = Path(rxagents.__file__).parent
 
 ROOMS = """
 errors values assembly
-loops schedulers sinks inlets work bridges iterators
-replays streams blocks transcripts conversations inputs ordering flatten
+loops schedulers sinks inlets work bridges mailboxes iterators
+cursors replays streams blocks transcripts conversations inputs ordering flatten
 limits threads
 llm.requests llm.wire llm.replies llm.scripts llm.scripted llm.sse llm.chat_stream llm.chat_answers
 llm.chat_bodies llm.client_settings llm.clients llm.failures llm.chat_completions

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from importlib import import_module
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any, TypeAlias
@@ -17,10 +18,12 @@ from ..errors import ConfigurationError
 from ..threads import call_in_thread
 from .chat_completions import ChatCompletions
 from .client_settings import merged_settings, new_client, shown_address
+from .clients import LoopClients
 from .requests import LLMConstraints
 
 __all__ = ["AzureOpenAILLM"]
 
+_ADDRESS = "`azure_endpoint` (or AZURE_OPENAI_ENDPOINT)"
 _VARIABLES = {
     "azure_deployment": ("AZURE_OPENAI_MODEL",),
     "azure_endpoint": ("AZURE_OPENAI_ENDPOINT",),
@@ -69,7 +72,7 @@ class AzureOpenAILLM(ChatCompletions):
             its type, or given twice.
     """
 
-    _address = "`azure_endpoint` (or AZURE_OPENAI_ENDPOINT)"
+    _address = _ADDRESS
 
     def __init__(
         self,
@@ -108,10 +111,9 @@ class AzureOpenAILLM(ChatCompletions):
         chosen = settings.pop("client", None)
         deployment = settings.pop("azure_deployment", None)
         own = {name: settings.pop(name, None) for name in _OF_CLIENT}
-        self._api_key = own.pop("api_key")
-        self._token_provider = own.pop("azure_ad_token_provider")
+        key, provider = own.pop("api_key"), own.pop("azure_ad_token_provider")
         if chosen is not None:
-            if self._api_key or self._token_provider or any(own.values()):
+            if key or provider or any(own.values()):
                 raise ConfigurationError(f"give `client`, or {', '.join(_OF_CLIENT)}: a client has its own")
             found = _DEPLOYMENT.search(str(getattr(chosen, "base_url", "")))
             if found and deployment not in (None, found[1]):
@@ -121,27 +123,32 @@ class AzureOpenAILLM(ChatCompletions):
             deployment = found[1] if found else deployment
             self._connection = _looked_up(azure_deployment=deployment)
         else:
-            if self._api_key and self._token_provider:
+            if key and provider:
                 raise ConfigurationError("give `api_key` or `azure_ad_token_provider`, not both")
             self._connection = _looked_up(azure_deployment=deployment, **own)
-        super().__init__(self._connection["azure_deployment"], chosen, settings)
+        clients = LoopClients(partial(_opened, self._connection, key, provider))
+        super().__init__(self._connection["azure_deployment"], clients, chosen, settings)
 
     def __repr__(self) -> str:
         address = self._connection.get("azure_endpoint") or str(getattr(self._client, "base_url", ""))
         return f"{type(self).__name__}({self.model!r}{shown_address(address)})"
 
-    async def _opened(self) -> AsyncGenerator[AsyncOpenAI, None]:
-        async with AsyncExitStack() as stack:
-            access: dict[str, Any] = {}
-            if self._token_provider is not None:
-                access["azure_ad_token_provider"] = _token_on_loop(self._token_provider)
-            elif key := self._api_key or _from_environment("api_key"):
-                access["api_key"] = key
-            else:
-                access["azure_ad_token_provider"] = _default_token_provider(stack)
-            client = new_client(AsyncAzureOpenAI, self._address, **self._connection, **access)
-            stack.push_async_callback(client.close)
-            yield client
+
+async def _opened(
+    connection: dict[str, str], api_key: str | None, provider: _TokenProvider | None
+) -> AsyncGenerator[AsyncOpenAI, None]:
+    """One client for one loop; see LoopClients."""
+    async with AsyncExitStack() as stack:
+        access: dict[str, Any] = {}
+        if provider is not None:
+            access["azure_ad_token_provider"] = _token_on_loop(provider)
+        elif key := api_key or _from_environment("api_key"):
+            access["api_key"] = key
+        else:
+            access["azure_ad_token_provider"] = _default_token_provider(stack)
+        client = new_client(AsyncAzureOpenAI, _ADDRESS, **connection, **access)
+        stack.push_async_callback(client.close)
+        yield client
 
 
 def _looked_up(**settings: Any) -> dict[str, str]:

@@ -8,8 +8,7 @@ history and 80 µs for each token.
 from __future__ import annotations
 
 import logging
-from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeAlias, cast
 from urllib.parse import quote
@@ -36,12 +35,13 @@ _ONLY_WITH_TOOLS = ("tool_choice", "parallel_tool_calls")
 _Emit: TypeAlias = Callable[[Delta | Completion], None]
 
 
-class ChatCompletions(ABC):
+class ChatCompletions:
     """A model behind a chat-completions service; see OpenAILLM for what it does.
 
     Args:
         model: The model's name.
-        client: The client to use, or None for one for each event loop.
+        clients: Where its clients come from, if none is given.
+        client: The client to use, or None.
         settings: `constraints`, `timeout`, `max_retries`; all others are parameters of the requests.
 
     Raises:
@@ -51,7 +51,7 @@ class ChatCompletions(ABC):
     # The setting that says where the service is, as errors name it.
     _address: str
 
-    def __init__(self, model: object, client: object, settings: dict[str, Any]) -> None:
+    def __init__(self, model: object, clients: LoopClients, client: object, settings: dict[str, Any]) -> None:
         if client is not None and not isinstance(client, AsyncOpenAI):
             raise ConfigurationError(
                 f"`client` is a {type(client).__name__}; give an AsyncOpenAI or AsyncAzureOpenAI, "
@@ -62,14 +62,10 @@ class ChatCompletions(ABC):
         self.model = model
         self.constraints = _constraints(settings.pop("constraints", None))
         self._client = client
-        self._clients = LoopClients(self._opened)
+        self._clients = clients
         self._options: dict[str, Any] = {"headers": {"content-type": "application/json"}}
         self._options |= _limits(settings.pop("timeout", None), settings.pop("max_retries", None))
         self._params = settings
-
-    @abstractmethod
-    def _opened(self) -> AsyncGenerator[AsyncOpenAI, None]:
-        """One client for one loop; see LoopClients."""
 
     def __call__(self, request: ChatRequest, /) -> Observable[Delta | Completion]:
         return from_async(partial(self._answer, request))

@@ -13,7 +13,7 @@ import threading
 from asyncio import AbstractEventLoop
 from collections.abc import AsyncGenerator, Callable
 from typing import TypeAlias
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary, WeakSet, finalize
 
 from openai import AsyncOpenAI
 
@@ -35,7 +35,8 @@ class LoopClients:
 
     Args:
         opening: An async generator function that yields one client, and closes it afterwards. It
-            must not await anything before the yield, so that a loop gets one client, not two.
+            must not await anything before the yield, so that a loop gets one client, not two. It
+            must not refer to the model, so that the model can be dropped.
     """
 
     def __init__(self, opening: _Opening) -> None:
@@ -43,6 +44,9 @@ class LoopClients:
         self._lock = threading.Lock()
         self._held: WeakKeyDictionary[AbstractEventLoop, _Held] = WeakKeyDictionary()
         _all.add(self)
+        # The finalizer holds the clients: dropped in a cycle with the model, they would be torn down
+        # by the garbage collector, open sockets first, instead of by their generators.
+        finalize(self, self._held.clear).atexit = False
 
     async def current(self) -> AsyncOpenAI:
         """The client of the running loop, made if there is none yet.
@@ -74,7 +78,7 @@ class LoopClients:
     def forget(self) -> list[_Held]:
         """Lets go of all clients without closing them; the result keeps them from being finalized."""
         held = list(self._held.values())
-        self._held = WeakKeyDictionary()
+        self._held.clear()
         self._lock = threading.Lock()
         return held
 

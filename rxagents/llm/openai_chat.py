@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -12,9 +13,12 @@ from openai import AsyncOpenAI
 from ..errors import ConfigurationError
 from .chat_completions import ChatCompletions
 from .client_settings import merged_settings, new_client, shown_address
+from .clients import LoopClients
 from .requests import LLMConstraints
 
 __all__ = ["OpenAILLM"]
+
+_ADDRESS = "`base_url` (or OPENAI_BASE_URL)"
 
 
 class OpenAILLM(ChatCompletions):
@@ -61,7 +65,7 @@ class OpenAILLM(ChatCompletions):
         ConfigurationError: There is no model, or a setting is not of its type.
     """
 
-    _address = "`base_url` (or OPENAI_BASE_URL)"
+    _address = _ADDRESS
 
     def __init__(
         self,
@@ -96,13 +100,14 @@ class OpenAILLM(ChatCompletions):
                 "a model needs its name: OpenAILLM('gpt-4o-mini'), or `model` in the dict"
             )
         chosen = settings.pop("client", None)
-        self._api_key = settings.pop("api_key", None)
+        key = settings.pop("api_key", None)
         self._base_url = settings.pop("base_url", None)
-        if chosen is not None and (self._api_key or self._base_url):
+        if chosen is not None and (key or self._base_url):
             raise ConfigurationError(
                 "give `client`, or `api_key` and `base_url`, not both: a client has its own"
             )
-        super().__init__(name, chosen, settings)
+        clients = LoopClients(partial(_opened, key, self._base_url))
+        super().__init__(name, clients, chosen, settings)
 
     def __repr__(self) -> str:
         address = self._base_url or os.environ.get("OPENAI_BASE_URL")
@@ -110,15 +115,17 @@ class OpenAILLM(ChatCompletions):
             address = str(self._client.base_url)
         return f"{type(self).__name__}({self.model!r}{shown_address(address)})"
 
-    async def _opened(self) -> AsyncGenerator[AsyncOpenAI, None]:
-        key = self._api_key or os.environ.get("OPENAI_API_KEY")
-        if not key:
-            raise ConfigurationError(
-                "there is no key for the service: set OPENAI_API_KEY, or give `api_key` "
-                "(any text, where the service asks for none)"
-            )
-        client = new_client(AsyncOpenAI, self._address, api_key=key, base_url=self._base_url)
-        try:
-            yield client
-        finally:
-            await client.close()
+
+async def _opened(api_key: Any, base_url: str | None) -> AsyncGenerator[AsyncOpenAI, None]:
+    """One client for one loop; see LoopClients."""
+    key = api_key or os.environ.get("OPENAI_API_KEY")
+    if not key:
+        raise ConfigurationError(
+            "there is no key for the service: set OPENAI_API_KEY, or give `api_key` "
+            "(any text, where the service asks for none)"
+        )
+    client = new_client(AsyncOpenAI, _ADDRESS, api_key=key, base_url=base_url)
+    try:
+        yield client
+    finally:
+        await client.close()

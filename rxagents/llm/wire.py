@@ -35,7 +35,7 @@ def wire_messages(
             wire.append(_plain(message, message.role))
         elif speaker is not None and message.name == speaker:
             wire.extend(wire_turn(message))
-        else:
+        elif message.content or message.refusal:
             wire.append(_plain(message, others_as))
     return wire
 
@@ -58,7 +58,8 @@ def _step(step: Message) -> dict[str, Any]:
 
 
 def _plain(message: Message, role: str) -> dict[str, Any]:
-    wire: dict[str, Any] = {"role": role, "content": message.content or ""}
+    words = message.content or (message.refusal if role != "assistant" else None)
+    wire: dict[str, Any] = {"role": role, "content": words or ""}
     if message.role == "tool":
         wire["tool_call_id"] = message.tool_call_id
     elif message.name is not None and _NAME.fullmatch(message.name):

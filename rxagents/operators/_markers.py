@@ -95,7 +95,7 @@ class _Frame:
 
 
 class _Serializer(CompositeDisposable):
-    """The walk's visitor: writes the marks, and remembers how the run ended."""
+    """The walk's visitor: writes the marks."""
 
     def __init__(self, sink: Sink[Marker], scope: Scope, state: bool, inputs: bool) -> None:
         super().__init__()
@@ -104,8 +104,6 @@ class _Serializer(CompositeDisposable):
         self._show_state = state
         self._show_inputs = inputs
         self._failed = False
-        self._interrupted = False
-        self._outcome = "done"
         self._root = _Frame(None, None)
         self.add(Walk(scope, sink, self, self._root))
 
@@ -135,8 +133,6 @@ class _Serializer(CompositeDisposable):
         self.add(listen(stream, self._sink.loop, on_next, on_error, on_completed))
 
     def state(self, update: StateUpdate, frame: _Frame) -> None:
-        if frame is self._root and update.stop is not None:
-            self._outcome = "agent-stop"
         if update.shown or self._show_state:
             # variables may be anything, but a marker's content is JSON
             content = to_jsonable_python(update.to_dict(), fallback=str, inf_nan_mode="strings")
@@ -158,8 +154,6 @@ class _Serializer(CompositeDisposable):
 
     def _child_ended(self, child: Replay[Any], frame: _Frame) -> None:
         frame.open.pop(child, None)
-        if frame is self._root and child.interrupted:
-            self._interrupted = True
         self._close_if_done(frame)
 
     def _close_if_done(self, frame: _Frame) -> None:
@@ -170,14 +164,8 @@ class _Serializer(CompositeDisposable):
                 self._write_result()
                 return
             self._sink.on_next((Mark("end", frame.path, block.id), block.name))
-            if parent is self._root:
-                self._note_outcome(block)
             parent.open.pop(block, None)
             frame = parent
-
-    def _note_outcome(self, block: Block) -> None:
-        self._interrupted = self._interrupted or block.interrupted
-        self._outcome = "agent-stop" if block.escaping_stop else block.outcome or "done"
 
     def _write_end(self, stream: MessageStream, frame: _Frame, kind: str) -> None:
         message = stream.result
@@ -193,7 +181,5 @@ class _Serializer(CompositeDisposable):
         self._sink.on_next((Mark("error", path, id), content))
 
     def _write_result(self) -> None:
-        cut = self._interrupted or self._scope.interrupted
-        result = "agent-error" if self._failed else "interrupted" if cut else self._outcome
-        self._sink.on_next((Mark("result"), result))
+        self._sink.on_next((Mark("result"), "agent-error" if self._failed else self._scope.code))
         self._sink.on_completed()

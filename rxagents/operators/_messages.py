@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from reactivex import Observable
 
 from ..errors import AgentError
+from ..inlets import listen
 from ..ordering import concat_eager
 from ..sinks import Emitter, Sink
 from ..streams import MessageStream
 from ..transcripts import Item
 from ..values import Message
 from ..walks import message_streams
+from ..work import afterwards
 
 __all__ = ["answer", "messages", "responses"]
 
@@ -53,9 +56,20 @@ def responses(
     """
 
     def operator(source: Observable[Item]) -> Observable[Message]:
-        return concat_eager(message_streams(source, inputs=inputs, aside=aside), lambda m: m.message)
+        return concat_eager(message_streams(source, inputs=inputs, aside=aside), _finished)
 
     return operator
+
+
+def _finished(stream: MessageStream) -> Observable[Message]:
+    def start(sink: Sink[Message]) -> Any:
+        def on_error(error: Exception) -> None:
+            # when the blocks around have failed as well, and with that have said where it was
+            afterwards(partial(sink.on_error, error))
+
+        return listen(stream.message, sink.loop, sink.on_next, on_error, sink.on_completed)
+
+    return Emitter(start)
 
 
 def answer() -> Callable[[Observable[Item]], Observable[Message]]:
@@ -86,7 +100,7 @@ def answer() -> Callable[[Observable[Item]], Observable[Message]]:
                         AgentError("nobody answered: the conversation holds no message but its input")
                     )
 
-            return source.pipe(responses()).subscribe(keep, sink.on_error, complete)
+            return listen(source.pipe(responses()), sink.loop, keep, sink.on_error, complete)
 
         return Emitter(start)
 

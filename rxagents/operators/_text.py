@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 from reactivex import Observable
@@ -16,7 +17,7 @@ from ..streams import MessageStream
 from ..transcripts import Item
 from ..values import Delta
 from ..walks import message_streams
-from ..work import defer
+from ..work import afterwards, defer
 
 __all__ = ["Order", "deltas", "text"]
 
@@ -34,7 +35,7 @@ def deltas(
     m1       --a--b--|
     m2       ---c---d--|
     deltas   --a--b--(cd)-|
-    arrival  --ac-b-d---|
+    arrival  --ac-b-d--|
     ```
 
     Args:
@@ -143,12 +144,16 @@ class _Reader(CompositeDisposable):
             was_first, first = first, False
             self._emit(item, was_first)
 
+        def on_error(error: Exception) -> None:
+            # when the blocks around have failed as well, and with that have said where it was
+            afterwards(partial(self._sink.on_error, error))
+
         def on_completed() -> None:
             self._reading -= 1
             # deferred: a thousand finished messages in a row must not nest
             defer(self._go_on)
 
-        self.add(listen(stream, self._sink.loop, on_next, self._sink.on_error, on_completed))
+        self.add(listen(stream, self._sink.loop, on_next, on_error, on_completed))
 
     def _go_on(self) -> None:
         if self._sink.stopped or self._reading:

@@ -9,8 +9,10 @@ from reactivex import Observable, abc
 
 from ..blocks import Block
 from ..bridges import from_async
+from ..errors import placed
 from ..inlets import listen
 from ..iterators import AsyncItems
+from ..replays import Replay
 from ..sinks import Emitter, Sink
 from ..streams import MessageStream
 from ..transcripts import Item
@@ -50,7 +52,10 @@ def map_tokens(function: Callable[[str], str | None]) -> Operator:
                     twin.interrupt()
                 sink.on_completed()
 
-            return listen(stream, sink.loop, on_next, sink.on_error, on_completed)
+            def on_error(error: Exception) -> None:
+                sink.on_error(_replaced(error, stream))
+
+            return listen(stream, sink.loop, on_next, on_error, on_completed)
 
         twin = _Twin(stream, Emitter(start))
         return twin
@@ -94,6 +99,9 @@ def transform(function: Callable[[AsyncIterator[str]], AsyncIterator[str]]) -> O
                     emit(Completion(finish_reason="stop"))
                 elif stream.interrupted:
                     twin.interrupt()
+            except Exception as error:
+                _replaced(error, stream)
+                raise
             finally:
                 await _close(written)
                 await tokens.aclose()
@@ -108,6 +116,13 @@ async def _close(iterator: Any) -> None:
     close = getattr(iterator, "aclose", None)
     if close is not None:
         await close()
+
+
+def _replaced(error: Exception, original: Observable[Any]) -> Exception:
+    """The original's error, which has passed the blocks around the original, at its own place again."""
+    if isinstance(original, Replay) and error is original.error:
+        return placed(error, original.error_where)
+    return error
 
 
 def _with_text(item: dict[str, Any], text: str | None) -> dict[str, Any]:
@@ -149,22 +164,29 @@ def _completions(original: MessageStream) -> list[Completion]:
 def _on_messages(remade: Callable[[MessageStream], MessageStream]) -> Operator:
     def operator(source: Observable[Item], in_block: bool = False) -> Observable[Item]:
         def start(sink: Sink[Item]) -> abc.DisposableBase:
-            def item(item: Item) -> Item:
+            def let_go(original: MessageStream) -> None:
+                if not sink.stopped:
+                    original.interrupt()
+
+            def on_next(item: Item) -> None:
                 if isinstance(item, MessageStream) and not is_input(item):
                     twin = remade(item)
                     if in_block:
-                        # In a block nobody but that block need read a message: leaving it is not
-                        # enough to cancel it, while the block around it still runs.
-                        twin.on_end(lambda _: sink.stopped or item.interrupt())
-                    return twin
-                if isinstance(item, Block):
+                        # Its block holds the original, so that leaving it would not cancel it.
+                        twin.on_end(lambda _: let_go(item))
+                    sink.on_next(twin)
+                elif isinstance(item, Block):
                     inside = operator(item, True)
-                    return Block(item.name, inside, entry=item.entry, catches_stops=item.catches_stops)
-                return item
+                    sink.on_next(
+                        Block(item.name, inside, entry=item.entry, catches_stops=item.catches_stops)
+                    )
+                else:
+                    sink.on_next(item)
 
-            return listen(
-                source, sink.loop, lambda each: sink.on_next(item(each)), sink.on_error, sink.on_completed
-            )
+            def on_error(error: Exception) -> None:
+                sink.on_error(_replaced(error, source))
+
+            return listen(source, sink.loop, on_next, on_error, sink.on_completed)
 
         return Emitter(start)
 

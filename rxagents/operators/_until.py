@@ -23,8 +23,8 @@ def until(signal: Observable[Any]) -> Callable[[Observable[Item]], Observable[It
     finish reason `interrupted`, then their blocks end; the sources are cancelled. (Stock
     `take_until` would cut nothing: messages are passed by reference and would run on.)
 
-    Completes at the signal, or else when what passed has ended. Fails with the source, or with the
-    signal; a signal that completes without a word never cuts.
+    Completes at the signal, or else when what passed has ended. Fails with the source; a signal that
+    fails cuts, and fails the conversation; one that completes without a word never cuts.
 
     ```
     m        --Well-let-me-see|
@@ -44,9 +44,10 @@ class _Cut(CompositeDisposable):
         super().__init__()
         self._sink = sink
         self._open: dict[Replay[Any], None] = {}
+        self._is_cut = False
         self._source_done = False
         # the signal first: at one instant, it wins
-        self.add(listen(signal, sink.loop, self._cut, sink.on_error, lambda: None))
+        self.add(listen(signal, sink.loop, lambda _: self._cut(), self._cut, lambda: None))
         if not sink.stopped:
             self.add(listen(source, sink.loop, self._pass, sink.on_error, self._complete))
 
@@ -67,10 +68,14 @@ class _Cut(CompositeDisposable):
         self._complete_if_done()
 
     def _complete_if_done(self) -> None:
-        if self._source_done and not self._open:
+        if self._source_done and not self._open and not self._is_cut:
             self._sink.on_completed()
 
-    def _cut(self, _: Any) -> None:
+    def _cut(self, error: Exception | None = None) -> None:
+        self._is_cut = True  # what ends by it does not complete it
         for item in list(self._open):
             item.interrupt()
-        self._sink.on_completed()
+        if error is None:
+            self._sink.on_completed()
+        else:
+            self._sink.on_error(error)

@@ -48,7 +48,7 @@ def timeline(source: Observable[Any], *, dispose_at: float | None = None) -> lis
 
         subscription = listen(source, loop, note, end, end)
         if dispose_at is not None:
-            loop.call_at(dispose_at, lambda: ended.done() or ended.set_result(None))
+            loop.call_at(dispose_at, lambda: None if ended.done() else ended.set_result(None))
         try:
             await ended
         finally:
