@@ -15,11 +15,12 @@ from .limits import Limit
 from .llm.requests import LLM, ChatRequest
 from .llm.wire import OthersAs, wire_messages, wire_turn
 from .loops import dropped
-from .participants import Emit, Participant, ask
+from .participants import Emit, Participant, ask, check_model
 from .sinks import just
 from .strategies import AllMessagesStrategy, ReadingStrategy, read
 from .streams import MessageStream
-from .tools import Tool, Toolbox
+from .toolboxes import Toolbox
+from .tools import Tool
 from .transcripts import Item, Transcript
 from .values import ToolCall
 
@@ -71,17 +72,13 @@ class Agent(Participant):
         **params: Any,
     ) -> None:
         super().__init__(id, description)
-        if not callable(llm):
-            raise ConfigurationError(
-                f"agent {id}: llm is a {type(llm).__name__}; give a model, such as OpenAILLM(...)"
-            )
         if others_as not in (None, "assistant", "user"):
             raise ConfigurationError(
                 f"agent {id}: others_as is 'assistant', 'user' or None, not {others_as!r}"
             )
         if max_rounds < 1:
             raise ConfigurationError(f"agent {id}: max_rounds is {max_rounds}; it must be 1 or more")
-        self.llm = llm
+        self.llm = check_model(f"agent {id}", llm)
         self.system_message = system_message
         self.toolbox = Toolbox(tools)
         self.reading_strategy = reading_strategy or AllMessagesStrategy()

@@ -93,8 +93,9 @@ class Scope(Replay[Any]):
             return "agent-error"
         code, cut = "done", self.interrupted
         for item in self._items:
-            if isinstance(item, StateUpdate) and item.stop is not None:
-                code = "agent-stop"
+            if isinstance(item, StateUpdate):
+                stopped = "agent-stop" if item.stop is not None else code
+                code = item.data.get("result", code) if item.kind == "result" else stopped
             elif isinstance(item, Replay) and not (isinstance(item, Block) and item.entry == "aside"):
                 cut = cut or item.interrupted
                 if isinstance(item, Block):

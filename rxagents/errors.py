@@ -11,7 +11,7 @@ RxAgentsError
 │   ├── ModelStreamError                 the service reported an error within its stream
 │   ├── ModelProtocolError               the bytes are no chat-completions stream
 │   └── ScriptError                      a scripted model has no reply for a request
-├── ToolError                            a tool call failed; told to the model, see `rxagents.tools`
+├── ToolError                            a tool call failed; told to the model, see `rxagents.toolboxes`
 │   ├── UnknownToolError
 │   ├── ToolArgumentsError
 │   ├── ToolTimeoutError

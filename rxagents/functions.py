@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import reactivex as rx
 from reactivex import Observable, abc
 
 from .blocks import Block
@@ -156,7 +157,9 @@ class _NamedOperator(Participant):
         self._operator = operator
 
     def __call__(self, source: Observable[Item]) -> Observable[Item]:
-        return just(Block(self.id, self._operator(source)))
+        # deferred twice: each subscription is a run of its own, and what the operator raises is the block's
+        inside = rx.defer(lambda _: self._operator(source))
+        return rx.defer(lambda _: just(Block(self.id, inside)))
 
     def turn(self, transcript: Transcript) -> Observable[Item]:
         return self._operator(just(transcript))

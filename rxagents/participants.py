@@ -19,7 +19,7 @@ from .replays import Replay
 from .transcripts import Item, Transcript
 from .values import Usage
 
-__all__ = ["Emit", "Participant", "ask", "check_id", "hear", "named", "until_ended"]
+__all__ = ["Emit", "Participant", "ask", "check_id", "check_model", "hear", "until_ended"]
 
 Emit = Callable[[Item], None]
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -71,6 +71,15 @@ def check_id(id: object, what: str) -> None:
         raise ConfigurationError(
             f"{what}: the id {id!r} is not made of 1 to 64 letters, digits, '_' or '-'; choose another"
         )
+
+
+def check_model(what: str, llm: LLM) -> LLM:
+    """Refuses what cannot be asked."""
+    if not callable(llm):
+        raise ConfigurationError(
+            f"{what}: llm is a {type(llm).__name__}; give a model, such as OpenAILLM(...)"
+        )
+    return llm
 
 
 async def hear(source: Observable[Item], emit: Emit) -> Transcript:
@@ -141,8 +150,3 @@ async def until_ended(replay: Replay[Any]) -> None:
         await ended
     if replay.error is not None:
         raise replay.error
-
-
-def named(thing: Any) -> str:
-    """The id of a participant, or the id itself."""
-    return thing if isinstance(thing, str) else str(thing.id)

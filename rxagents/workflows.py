@@ -103,7 +103,7 @@ class Workflow:
             BlockingCallError: Called on the shared loop itself.
             InputError, WorkflowBusyError: As `start`.
         """
-        loop = _blockable("run", "arun")
+        loop = _blockable("run", "await workflow.arun(…)")
         run = self._new_run(say(input))
         run.bind(loop)
         ended = threading.Event()
@@ -127,7 +127,7 @@ class Workflow:
             InputError: The input is no message.
             WorkflowBusyError: At the first step, if a run is still going on.
         """
-        loop = _blockable("run_stream", "arun_stream")
+        loop = _blockable("run_stream", "async for … in workflow.arun_stream(…)")
         self._end_what_was_left()
         seat = _Seat()
         return SyncItems(self._observed(input, state, seat), loop, seat.leave)
@@ -242,6 +242,6 @@ def _blockable(name: str, instead: str) -> asyncio.AbstractEventLoop:
     loop = shared_loop()
     if is_on(loop):
         raise BlockingCallError(
-            f"{name} would block the very loop that it waits for; call `await {instead}` in async code"
+            f"{name} would block the very loop that it waits for; here it takes `{instead}`"
         )
     return loop

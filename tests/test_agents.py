@@ -118,7 +118,9 @@ def test_the_request_holds_the_schemas_of_the_tools() -> None:
     assert definition["function"]["parameters"]["properties"]["what"] == {"type": "string"}
 
 
-@pytest.mark.parametrize(("others_as", "role"), [(None, "user"), ("assistant", "assistant"), ("user", "user")])
+@pytest.mark.parametrize(
+    ("others_as", "role"), [(None, "user"), ("assistant", "assistant"), ("user", "user")]
+)
 def test_another_agents_words_are_sent_as_told(others_as: Any, role: str) -> None:
     llm = ScriptedLLM(["ok"])
     timeline(say(AssistantMessage("hi", name="b")).pipe(Agent("a", llm, others_as=others_as), text()))
@@ -145,7 +147,9 @@ def test_a_reading_strategy_chooses_what_the_model_sees(kind: str) -> None:
         await asyncio.sleep(3)
         return transcript[-1:]
 
-    strategy = {"sync": lambda t: t[-1:], "async": later, "iterable": lambda t: (m for m in list(t)[-1:])}[kind]
+    strategy = {"sync": lambda t: t[-1:], "async": later, "iterable": lambda t: (m for m in list(t)[-1:])}[
+        kind
+    ]
     llm = ScriptedLLM(["ok"])
     entries = timeline(say("one", "two").pipe(Agent("a", llm, reading_strategy=strategy), text()))
     assert entries[0] == ((3 if kind == "async" else 0), "ok")
@@ -260,7 +264,9 @@ def test_the_calls_of_a_round_run_at_once_and_answer_in_call_order() -> None:
         log.append((loop.time(), f"end {seconds}"))
         return str(seconds)
 
-    llm = ScriptedLLM([[Call("wait", {"seconds": 3}), Call("wait", {"seconds": 1}), Call("wait", {"seconds": 5})], "ok"])
+    llm = ScriptedLLM(
+        [[Call("wait", {"seconds": 3}), Call("wait", {"seconds": 1}), Call("wait", {"seconds": 5})], "ok"]
+    )
     marks = tools_marks(Agent("a", llm, tools=[wait]))
     assert [(at, content["result"]) for at, mark, content in marks if mark == "function_result"] == [
         *((3, "3.0"), (3, "1.0"), (5, "5.0")),
@@ -292,7 +298,9 @@ def test_async_tools_run_on_the_loop_and_sync_ones_in_a_thread() -> None:
 
 def test_several_rounds_make_one_message_with_steps_and_the_sum_of_the_usage() -> None:
     def reply(calls: list[Call], said: str, tokens: int) -> Reply:
-        return Reply(said, calls, usage=Usage(completion_tokens=tokens, prompt_tokens=1, total_tokens=tokens + 1))
+        return Reply(
+            said, calls, usage=Usage(completion_tokens=tokens, prompt_tokens=1, total_tokens=tokens + 1)
+        )
 
     llm = ScriptedLLM(
         [
@@ -309,7 +317,13 @@ def test_several_rounds_make_one_message_with_steps_and_the_sum_of_the_usage() -
         *(("assistant", "First. "), ("tool", "saw x"), ("assistant", "Then. "), ("tool", "saw y")),
     ]
     assert message.tool_calls == ()
-    assert [sent["content"] for sent in llm.requests[2].messages] == ["q", "First. ", "saw x", "Then. ", "saw y"]
+    assert [sent["content"] for sent in llm.requests[2].messages] == [
+        "q",
+        "First. ",
+        "saw x",
+        "Then. ",
+        "saw y",
+    ]
     assert llm.requests[0].messages == llm.requests[2].messages[:1]
 
 
@@ -394,7 +408,11 @@ def test_an_async_tool_is_cancelled_at_the_instant_of_the_interruption() -> None
 
     llm = ScriptedLLM([Call("slow"), "never"])
     entries = timeline(say("q").pipe(Agent("a", llm, tools=[slow]), until(rx.timer(7.0)), markers()))
-    assert [(at, str(item[0])) for at, item in entries[-4:-1]] == [(7, "interrupted"), (7, "end"), (7, "result")]
+    assert [(at, str(item[0])) for at, item in entries[-4:-1]] == [
+        (7, "interrupted"),
+        (7, "end"),
+        (7, "result"),
+    ]
     assert log == [(7, "cancelled")]
     assert len(llm.requests) == 1
 
@@ -427,8 +445,7 @@ async def test_a_blocking_tool_is_abandoned_and_its_result_dropped() -> None:
     llm = ScriptedLLM([Call("blocking"), "never"])
     marks: list[Any] = []
     say("q").pipe(Agent("a", llm, tools=[blocking]), until(stop), markers()).subscribe(marks.append)
-    while not entered.is_set():
-        await asyncio.sleep(0)
+    await asyncio.to_thread(entered.wait, 30)
     stop.on_next("s")
     assert [str(mark) for mark, _ in marks[-3:]] == ["interrupted", "end", "result"]
     leave.set()
@@ -475,7 +492,10 @@ def test_in_a_pipe_no_cost_is_lost() -> None:
     (folded, _) = values(three.pipe(transcript()))
     assert folded.usage.total_tokens == 111
     updates = [item for item in values(three_again(agent)) if isinstance(item, StateUpdate)]
-    assert [(item.kind, item.usage and item.usage.total_tokens) for item in updates] == [("usage", 1), ("usage", 10)]
+    assert [(item.kind, item.usage and item.usage.total_tokens) for item in updates] == [
+        ("usage", 1),
+        ("usage", 10),
+    ]
 
 
 def three_again(agent: Any) -> Observable[Any]:

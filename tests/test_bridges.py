@@ -419,8 +419,6 @@ async def test_aclose_waits_until_what_it_cancelled_has_cleaned_up() -> None:
 
 def test_async_items_hands_a_hundred_thousand_items_over_between_threads() -> None:
     count = 100_000
-    replay = Replay[int](from_async_iterable(ticks(*range(0), gap=0)))
-    replay.bind(shared_loop())
     numbers = Replay[int](rx.from_iterable(range(count)))
     numbers.bind(shared_loop())
 
@@ -533,12 +531,13 @@ def test_ctrl_c_disposes_and_the_program_ends(where: str, kept: str) -> None:
     body = "pass" if where == "waiting" else "import time; time.sleep(40)"
     program = textwrap.dedent(
         f"""
-        import sys
-        import reactivex as rx
-        from reactivex.disposable import Disposable
+        import signal
         from rxagents.iterators import SyncItems
         from rxagents.loops import shared_loop
         from rxagents.sinks import Emitter
+
+        # where a shell starts this in the background, Ctrl-C is switched off
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
         def start(sink):
             sink.on_next("a")

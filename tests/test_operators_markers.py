@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import sys
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -131,7 +133,11 @@ def test_a_delta_has_its_four_keys_in_order_and_what_the_provider_adds() -> None
 def test_a_tool_call_has_its_keys_in_order() -> None:
     llm = ScriptedLLM([Call("nothing"), "done"])
     marks = written(say("q").pipe(Agent("a", llm)))
-    entry = next(content["tool_calls"][0] for _, content in marks if content and type(content) is dict and content.get("tool_calls"))
+    entry = next(
+        content["tool_calls"][0]
+        for _, content in marks
+        if content and type(content) is dict and content.get("tool_calls")
+    )
     assert list(entry) == ["id", "function", "type", "index"]
     assert list(entry["function"]) == ["arguments", "name"]
 
@@ -201,7 +207,9 @@ def test_state_is_shown_when_made_to_be_shown_or_asked_for() -> None:
 
 
 def test_the_state_is_json_whatever_the_variables_are() -> None:
-    update = StateUpdate("variables", variables={"it": object(), "set": {1}, "usage": Usage(), "nan": float("nan")})
+    update = StateUpdate(
+        "variables", variables={"it": object(), "set": {1}, "usage": Usage(), "nan": float("nan")}
+    )
     (_, content), *_ = written(just(update), state=True)
     assert json.loads(json.dumps(content))["variables"]["set"] == [1]
 
@@ -260,7 +268,10 @@ def where_of(source: Observable[Any]) -> str:
 def test_an_error_within_a_team_names_the_place(options: dict[str, Any], place: str) -> None:
     a = Agent("a", ScriptedLLM(["one"]))
     members: list[Any] = [a] if "stop_callback" in options else [a, Agent("b", ScriptedLLM(["two"]))]
-    assert where_of(say("q").pipe(Team(**{"llm": ScriptedLLM([]), "members": members, "id": "team"} | options))) == place
+    assert (
+        where_of(say("q").pipe(Team(**{"llm": ScriptedLLM([]), "members": members, "id": "team"} | options)))
+        == place
+    )
 
 
 def test_an_error_in_an_agents_reading_strategy_names_it() -> None:
@@ -300,7 +311,14 @@ def test_a_failing_agent_cuts_those_beside_it() -> None:
 def test_two_that_fail_at_once_make_one_error() -> None:
     source: rx.Subject[Any] = rx.Subject()
     items = just(Block("a", just(MessageStream(source))), Block("b", just(MessageStream(source))))
-    marks = written(rx.merge(items, marbles("-x|").pipe(ops.do_action(lambda _: source.on_error(ValueError("no"))), ops.filter(lambda _: False))))
+    marks = written(
+        rx.merge(
+            items,
+            marbles("-x|").pipe(
+                ops.do_action(lambda _: source.on_error(ValueError("no"))), ops.filter(lambda _: False)
+            ),
+        )
+    )
     assert brief(marks) == [
         *("start a", "start b", "error ValueError at a", "end a"),
         *("interrupted ", "end b", "result agent-error"),
@@ -377,8 +395,6 @@ def test_a_thousand_nested_blocks_fail_and_are_interrupted_in_good_order() -> No
 
 def test_no_level_adds_work_to_a_token() -> None:
     def calls_per_token(depth: int) -> int:
-        import sys
-
         counted = 0
 
         def profile(frame: Any, event: str, _: Any) -> None:
@@ -394,10 +410,12 @@ def test_no_level_adds_work_to_a_token() -> None:
             counted = 0
 
             def feed(_: Any) -> None:
+                gc.disable()  # its callbacks would be counted
                 sys.setprofile(profile)
                 for _ in range(tokens):
                     source.on_next(increment)
                 sys.setprofile(None)
+                gc.enable()
                 source.on_completed()
 
             increment = delta("x")
@@ -495,7 +513,9 @@ def check(marks: list[Any], *, whole: bool) -> None:
             blocks[mark.id] = mark.path
         elif mark == "end":
             assert blocks.pop(mark.id) == mark.path
-            assert not [path for path in (*blocks.values(), *messages.values()) if path[: len(mark.path)] == mark.path]
+            assert not [
+                path for path in (*blocks.values(), *messages.values()) if path[: len(mark.path)] == mark.path
+            ]
             over.add(mark.id)
         elif mark == "delta":
             assert messages.setdefault(mark.id, mark.path) == mark.path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import reactivex as rx
 from reactivex import Observable
 from reactivex import operators as ops
@@ -89,25 +90,15 @@ def test_an_error_comes_in_its_place() -> None:
     assert timeline(just(tokens("--a-|"), failing).pipe(answer()))[-1] == (4, error)
 
 
-def test_a_block_that_fails_fails_the_messages_with_its_place() -> None:
-    error = ValueError("no")
-    for view in (messages, responses, answer):
-        failing = Block("outer", just(Block("inner", rx.throw(error := ValueError("no")))))
-        notes: list[str] = []
-        heard = just(failing).pipe(view(), ops.do_action(on_error=lambda e: notes.extend(e.__notes__)))
-        assert timeline(heard) == [(0, error)]
-        assert notes == ["in outer > inner"]
-
-
-def test_a_message_that_fails_fails_the_views_with_its_place() -> None:
-    for view in (messages, responses, answer):
-        inner = Block("inner", just(MessageStream(rx.throw(error := ValueError("no")))))
-        notes: list[str] = []
-        heard = just(Block("outer", just(inner))).pipe(
-            view(), ops.do_action(on_error=lambda e, notes=notes: notes.extend(e.__notes__))
-        )
-        assert timeline(heard)[-1] == (0, error)
-        assert notes == ["in outer > inner"]
+@pytest.mark.parametrize("view", [messages, responses, answer])
+@pytest.mark.parametrize("fails", ["the message", "the block"])
+def test_an_error_says_where_it_was_when_it_reaches_the_subscriber(view: Any, fails: str) -> None:
+    failing = rx.throw(error := ValueError("no"))
+    inner = Block("inner", failing if fails == "the block" else just(MessageStream(failing)))
+    notes: list[str] = []
+    noted = ops.do_action(on_error=lambda e: notes.extend(e.__notes__))
+    assert timeline(just(Block("outer", just(inner))).pipe(view(), noted))[-1] == (0, error)
+    assert notes == ["in outer > inner"]
 
 
 def test_catch_and_retry_work_behind_the_views() -> None:
@@ -121,7 +112,9 @@ def test_catch_and_retry_work_behind_the_views() -> None:
 
 def test_disposing_cancels_the_model() -> None:
     gone: list[str] = []
-    agent = Agent("a", lambda request: marbles("a--b--c|").pipe(ops.finally_action(lambda: gone.append("gone"))))
+    agent = Agent(
+        "a", lambda request: marbles("a--b--c|").pipe(ops.finally_action(lambda: gone.append("gone")))
+    )
     for view in (responses, answer):
         assert timeline(say("q").pipe(agent, view()), dispose_at=4) == []
     assert gone == ["gone", "gone"]

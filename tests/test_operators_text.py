@@ -192,15 +192,13 @@ def test_the_error_passes_after_the_last_retry() -> None:
     assert error.__notes__ == ["in a"]
 
 
-def test_an_error_says_where_it_was_when_it_reaches_the_subscriber() -> None:
-    error = ValueError("no")
-    inner = Block("inner", just(MessageStream(rx.throw(error))))
-    for view in (text(), deltas(order="arrival")):
-        notes: list[str] = []
-        heard = just(Block("outer", just(inner))).pipe(view, ops.do_action(on_error=lambda e: notes.extend(e.__notes__)))
-        assert timeline(heard)[-1] == (0, error)
-        assert notes == ["in outer > inner"]
-        inner = Block("inner", just(MessageStream(rx.throw(error := ValueError("no")))))
+@pytest.mark.parametrize("view", [text(), text(order="arrival"), deltas(), deltas(order="arrival")])
+def test_an_error_says_where_it_was_when_it_reaches_the_subscriber(view: Any) -> None:
+    inner = Block("inner", just(MessageStream(rx.throw(error := ValueError("no")))))
+    notes: list[str] = []
+    noted = ops.do_action(on_error=lambda e: notes.extend(e.__notes__))
+    assert timeline(just(Block("outer", just(inner))).pipe(view, noted))[-1] == (0, error)
+    assert notes == ["in outer > inner"]
 
 
 @pytest.mark.parametrize("view", [text, deltas])

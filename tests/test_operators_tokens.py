@@ -62,7 +62,9 @@ async def pairs(words: AsyncIterator[str]) -> AsyncIterator[str]:
         yield held
 
 
-BOTH = pytest.mark.parametrize("shout", [map_tokens(str.upper), transform(shouting)], ids=["map", "transform"])
+BOTH = pytest.mark.parametrize(
+    "shout", [map_tokens(str.upper), transform(shouting)], ids=["map", "transform"]
+)
 
 
 def finished(source: Observable[Any]) -> list[Message]:
@@ -85,7 +87,12 @@ def test_a_transform_may_keep_and_join_tokens_as_the_diagram_draws_it() -> None:
 
 def test_a_token_that_is_mapped_to_none_is_taken_out() -> None:
     stream = MessageStream(just("a", "b", delta("b", tool_calls=[]), "c"))
-    (twin,) = [item for _, item in timeline(just(stream).pipe(map_tokens(lambda t: None if t == "b" else t), messages()))[:-1]]
+    (twin,) = [
+        item
+        for _, item in timeline(just(stream).pipe(map_tokens(lambda t: None if t == "b" else t), messages()))[
+            :-1
+        ]
+    ]
     timeline(twin)
     assert [item["content"] for item in twin.items] == ["a", None, "c"]
 
@@ -147,7 +154,12 @@ def test_name_role_calls_results_usage_reason_and_metadata_stay(shout: Any) -> N
 def test_a_message_that_was_finished_before_is_mapped_too(shout: Any) -> None:
     said = AssistantMessage("hi", name="a", usage=Usage(total_tokens=2), finish_reason="length")
     (message,) = finished(just(MessageStream.of(said)).pipe(shout))
-    assert (message.text, message.name, message.usage, message.finish_reason) == ("HI", "a", said.usage, "length")
+    assert (message.text, message.name, message.usage, message.finish_reason) == (
+        "HI",
+        "a",
+        said.usage,
+        "length",
+    )
 
 
 @BOTH
@@ -164,7 +176,13 @@ def test_blocks_keep_their_names_and_nesting(shout: Any) -> None:
 
     *marks, _ = [item for _, item in timeline(items().pipe(shout, markers()))]
     said = [(str(mark), content) for mark, content in marks if mark in ("start", "end", "result")]
-    assert said == [("start", "outer"), ("start", "inner"), ("end", "inner"), ("end", "outer"), ("result", "done")]
+    assert said == [
+        ("start", "outer"),
+        ("start", "inner"),
+        ("end", "inner"),
+        ("end", "outer"),
+        ("result", "done"),
+    ]
     (block,) = [item for _, item in timeline(items().pipe(shout))[:-1]]
     assert block.catches_stops
     timeline(block)
@@ -280,7 +298,9 @@ async def breaking(words: AsyncIterator[str]) -> AsyncIterator[str]:
         yield word
 
 
-@pytest.mark.parametrize("operator", [map_tokens(lambda t: broken(t) if t == "b" else t), transform(breaking)])
+@pytest.mark.parametrize(
+    "operator", [map_tokens(lambda t: broken(t) if t == "b" else t), transform(breaking)]
+)
 def test_what_the_function_raises_fails_the_message_where_it_is_and_cancels_the_model(operator: Any) -> None:
     agent, gone = model()
     entries = timeline(say("q").pipe(agent, operator, markers()))
@@ -352,7 +372,9 @@ def test_the_generator_is_closed_when_the_message_is_cut(cut_at: float) -> None:
 
 
 def test_maps_follow_one_another() -> None:
-    entries = timeline(say("q").pipe(model()[0], map_tokens(str.upper), transform(pairs), map_tokens(str.lower), text()))
+    entries = timeline(
+        say("q").pipe(model()[0], map_tokens(str.upper), transform(pairs), map_tokens(str.lower), text())
+    )
     assert entries == [(3, "ab"), (7, "cd"), (10, "e"), (10, END)]
 
 

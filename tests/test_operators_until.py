@@ -23,7 +23,6 @@ from rxagents import (
 from rxagents.llm.replies import Call
 from rxagents.operators import markers, responses, shared, text, until
 from rxagents.sinks import just
-from rxagents.testing import virtual
 from rxagents.testing.timelines import END, timeline
 
 
@@ -84,30 +83,29 @@ def test_the_conversation_holds_what_had_come() -> None:
     workflow = Workflow(lambda source: source.pipe(agent, until(rx.timer(4.0))), conversation)
     entries = timeline(workflow.observe("q"))
     assert entries[-2][1] == ("result", "interrupted")
-    assert [(message.text, message.finish_reason) for message in conversation] == [("q", None), ("ab", "interrupted")]
+    assert [(message.text, message.finish_reason) for message in conversation] == [
+        ("q", None),
+        ("ab", "interrupted"),
+    ]
 
 
-@virtual
-async def test_no_further_tool_starts() -> None:
+def test_no_further_tool_starts() -> None:
     started: list[str] = []
     stop: rx.Subject[Any] = rx.Subject()
 
     async def first() -> None:
         started.append("first")
+        stop.on_next("s")
+        await asyncio.sleep(1)
+        started.append("first went on")
 
     async def second() -> None:
         started.append("second")
 
     agent = Agent("a", ScriptedLLM([[Call("first"), Call("second")]]), tools=[first, second])
-    marks: list[Any] = []
-    before = asyncio.all_tasks()
-    say("q").pipe(agent, until(stop), markers()).subscribe(marks.append)
-    while len(asyncio.all_tasks() - before) < 3:  # the turn, and the two calls that are about to start
-        await asyncio.sleep(0)
-    stop.on_next("s")
-    await asyncio.sleep(1)
-    assert started == []
-    assert marks[-1] == ("result", "interrupted")
+    entries = timeline(say("q").pipe(agent, until(stop), markers()))
+    assert started == ["first"]
+    assert entries[-2:] == [(0, ("result", "interrupted")), (0, END)]
 
 
 def test_a_signal_that_comes_at_once_lets_nothing_start() -> None:
@@ -125,7 +123,9 @@ def test_without_a_signal_nothing_is_cut(signal: Observable[Any]) -> None:
 
 def test_it_completes_when_what_passed_has_ended_and_not_before() -> None:
     run = say("q").pipe(Agent("a", model("-a-b|", [])), shared())
-    (_, block), end = timeline(rx.merge(run.pipe(until(rx.never())), run.pipe(text(), ops.filter(lambda _: False))))
+    (_, block), end = timeline(
+        rx.merge(run.pipe(until(rx.never())), run.pipe(text(), ops.filter(lambda _: False)))
+    )
     assert block.name == "a"
     assert end == (4, END)
 
@@ -167,6 +167,24 @@ def test_the_next_agent_in_the_pipe_hears_what_there_was_and_takes_its_turn() ->
     assert llm.requests[0].messages == ({"role": "user", "content": "Hel", "name": "a"},)
 
 
+def test_what_the_next_agent_was_still_hearing_is_cut_too() -> None:
+    gone: list[str] = []
+    llm = ScriptedLLM(["never"])
+    pipe = say("q").pipe(Agent("a", model("-a-b-c|", gone)), Agent("b", llm), until(rx.timer(2.0)))
+    assert timeline(pipe.pipe(markers())) == [(2, ("result", "interrupted")), (2, END)]
+    assert gone == ["gone"]
+    assert llm.requests == []
+
+
+def test_a_team_is_cut_while_its_model_is_asked() -> None:
+    gone: list[str] = []
+    members = [Agent("a", ScriptedLLM([])), Agent("b", ScriptedLLM([]))]
+    entries = timeline(say("q").pipe(Team(model("-a|", gone), members, "team"), until(rx.timer(1.5)), markers()))
+    assert kinds(entries) == [(0, "start"), (1.5, "end"), (1.5, "result")]
+    assert entries[-2][1] == ("result", "interrupted")
+    assert gone == ["gone"]
+
+
 def test_a_team_is_cut_with_the_member_that_speaks() -> None:
     gone: list[str] = []
     team = Team(ScriptedLLM([]), [Agent("a", model("-a-b|", gone))], "team")
@@ -199,4 +217,8 @@ def test_disposing_lets_go_of_the_signal_too() -> None:
 
 def test_a_stock_take_until_over_items_cuts_nothing() -> None:
     agent = Agent("a", model("-a-b|", []))
-    assert timeline(say("q").pipe(agent, ops.take_until(rx.timer(2.0)), text())) == [(1, "a"), (3, "b"), (4, END)]
+    assert timeline(say("q").pipe(agent, ops.take_until(rx.timer(2.0)), text())) == [
+        (1, "a"),
+        (3, "b"),
+        (4, END),
+    ]

@@ -25,8 +25,8 @@ llm.requests llm.wire llm.replies llm.scripts llm.scripted llm.sse llm.chat_stre
 llm.chat_bodies llm.client_settings llm.clients llm.failures llm.chat_completions
 llm.openai_chat llm.azure_chat llm
 strategies
-signatures tools walks participants agents functions users
-teams._routing teams._team teams
+signatures tools toolboxes walks participants agents functions users
+teams._members teams._routing teams._team teams
 operators._markers operators._messages operators._shared operators._text operators._tokens
 operators._transcript operators._until operators
 runs workflows demo

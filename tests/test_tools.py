@@ -29,7 +29,8 @@ from rxagents.errors import (
     ToolTimeoutError,
 )
 from rxagents.limits import Limit
-from rxagents.tools import Tool, Toolbox
+from rxagents.toolboxes import Toolbox
+from rxagents.tools import Tool
 from rxagents.values import FunctionResult, ToolCall
 
 

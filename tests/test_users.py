@@ -160,8 +160,7 @@ async def test_waiting_for_a_blocking_answer_is_abandoned_at_once() -> None:
 
     marks: list[Any] = []
     say("q").pipe(User(interaction_function=ask), until(stop), markers()).subscribe(marks.append)
-    while not entered.is_set():
-        await asyncio.sleep(0)
+    await asyncio.to_thread(entered.wait, 30)
     stop.on_next("s")
     assert marks[-1] == ("result", "interrupted")
     leave.set()
@@ -184,7 +183,11 @@ def test_in_a_team_the_interactive_user_is_heard_by_the_agents() -> None:
     user = User(interaction_function=lambda prompt: "This.")
     entries = timeline(say("q").pipe(team(user, llm, max_turns=3), markers()))
     marks = [item for _, item in entries[:-1]]
-    said = [(content[0]["name"], content[0]["role"], content[0]["content"]) for mark, content in marks if mark == "response"]
+    said = [
+        (content[0]["name"], content[0]["role"], content[0]["content"])
+        for mark, content in marks
+        if mark == "response"
+    ]
     assert said == [("a", "assistant", "What?"), ("user", "user", "This."), ("a", "assistant", "Fine.")]
     assert llm.requests[-1].messages[-1] == {"role": "user", "content": "This.", "name": "user"}
 

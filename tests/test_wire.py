@@ -40,7 +40,9 @@ def test_content_parts_stay_as_they_are() -> None:
 
 
 def test_a_turn_of_its_own_has_its_calls_their_results_and_the_rest_of_the_words() -> None:
-    said = AssistantMessage("Let me look.Done.", name="a", steps=(*step("Let me look.", "1", "2"), *step(None, "3")))
+    said = AssistantMessage(
+        "Let me look.Done.", name="a", steps=(*step("Let me look.", "1", "2"), *step(None, "3"))
+    )
     assert wire_messages([UserMessage("q"), said], speaker="a")[1:] == [
         {
             "role": "assistant",

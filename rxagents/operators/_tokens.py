@@ -157,7 +157,9 @@ def _completions(original: MessageStream) -> list[Completion]:
     if original._completions or said is None:
         return original._completions
     return [
-        Completion(said.usage, said.finish_reason, said.metadata.get("model"), said.metadata.get("request_id"))
+        Completion(
+            said.usage, said.finish_reason, said.metadata.get("model"), said.metadata.get("request_id")
+        )
     ]
 
 
@@ -177,9 +179,7 @@ def _on_messages(remade: Callable[[MessageStream], MessageStream]) -> Operator:
                     sink.on_next(twin)
                 elif isinstance(item, Block):
                     inside = operator(item, True)
-                    sink.on_next(
-                        Block(item.name, inside, entry=item.entry, catches_stops=item.catches_stops)
-                    )
+                    sink.on_next(Block(item.name, inside, entry=item.entry, catches_stops=item.catches_stops))
                 else:
                     sink.on_next(item)
 

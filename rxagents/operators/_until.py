@@ -8,6 +8,7 @@ from typing import Any
 from reactivex import Observable
 from reactivex.disposable import CompositeDisposable
 
+from ..blocks import StateUpdate
 from ..inlets import listen
 from ..replays import Replay
 from ..sinks import Emitter, Sink
@@ -23,8 +24,9 @@ def until(signal: Observable[Any]) -> Callable[[Observable[Item]], Observable[It
     finish reason `interrupted`, then their blocks end; the sources are cancelled. (Stock
     `take_until` would cut nothing: messages are passed by reference and would run on.)
 
-    Completes at the signal, or else when what passed has ended. Fails with the source; a signal that
-    fails cuts, and fails the conversation; one that completes without a word never cuts.
+    Completes at the signal, after a StateUpdate of the kind `result` that says so, or else when what
+    passed has ended. Fails with the source; a signal that fails cuts, and fails the conversation;
+    one that completes without a word never cuts.
 
     ```
     m        --Well-let-me-see|
@@ -76,6 +78,8 @@ class _Cut(CompositeDisposable):
         for item in list(self._open):
             item.interrupt()
         if error is None:
+            # said, since what was cut may be out of sight: an agent whose words the next one heard
+            self._sink.on_next(StateUpdate("result", {"result": "interrupted"}))
             self._sink.on_completed()
         else:
             self._sink.on_error(error)

@@ -14,12 +14,13 @@ from ..blocks import Block, Scope, StateUpdate
 from ..bridges import forward, from_async
 from ..errors import ConfigurationError, RoutingError, located
 from ..llm.requests import LLM, LLMConstraints
-from ..participants import Emit, Participant, ask, check_id, named, until_ended
+from ..participants import Emit, Participant, ask, check_model, until_ended
 from ..replays import Replay
 from ..sinks import just
 from ..strategies import AllMessagesStrategy, ReadingStrategy, read
 from ..streams import MessageStream
 from ..transcripts import Item, Transcript
+from ._members import check_members, check_transitions
 from ._routing import PROMPT, choice_request, describe, read_choice
 
 __all__ = ["Team"]
@@ -72,11 +73,16 @@ class Team(Participant):
         max_turns: int = 50,
     ) -> None:
         super().__init__(id, description)
-        self.llm = llm
+        self.llm = check_model(f"team {id}", llm)
         self.members = check_members(f"team {id}", members)
         self.system_prompt = system_prompt
+        if stop_callback is not None and not callable(stop_callback):
+            raise ConfigurationError(
+                f"team {id}: stop_callback is a {type(stop_callback).__name__}; give a function of the "
+                "Transcript"
+            )
         self.stop_callback = stop_callback
-        self.allowed_transitions = _transitions(id, self.members, allowed_transitions)
+        self.allowed_transitions = check_transitions(f"team {id}", self.members, allowed_transitions)
         self.include_tools_descriptions = include_tools_descriptions
         self.reading_strategy = reading_strategy or AllMessagesStrategy()
         self.use_structured_output = use_structured_output
@@ -168,39 +174,6 @@ class Team(Participant):
             ),
             "router",
         )
-
-
-def check_members(what: str, members: Sequence[Participant]) -> dict[str, Participant]:
-    """The members by id; refuses an empty list, two of one id, and what is no operator with an id."""
-    by_id: dict[str, Participant] = {}
-    for member in members:
-        if not callable(member) or not isinstance(getattr(member, "id", None), str):
-            raise ConfigurationError(
-                f"{what}: {type(member).__name__} is no member; give an Agent, a User, a team, or "
-                "as_agent(id, operator)"
-            )
-        check_id(member.id, what)
-        if member.id in by_id:
-            raise ConfigurationError(f"{what}: two members have the id {member.id!r}; ids must differ")
-        by_id[member.id] = member
-    if not by_id:
-        raise ConfigurationError(f"{what} has no members; give it at least one")
-    return by_id
-
-
-def _transitions(
-    id: str, members: Mapping[str, Participant], allowed: Mapping[Any, Sequence[Any]] | None
-) -> dict[str, tuple[str, ...]] | None:
-    if allowed is None:
-        return None
-    transitions = {named(one): tuple(map(named, others)) for one, others in allowed.items()}
-    for name in {*transitions, *(other for others in transitions.values() for other in others)}:
-        if name not in members:
-            raise ConfigurationError(
-                f"team {id}: allowed_transitions names {name!r}, who is no member; "
-                f"the members are {', '.join(members)}"
-            )
-    return transitions
 
 
 async def take_turn(

@@ -1,0 +1,261 @@
+"""Conversation: the holder; it follows what runs, forks, and survives JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from typing import Any
+
+import pytest
+import reactivex as rx
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rxagents import (
+    AssistantMessage,
+    Block,
+    Conversation,
+    InputError,
+    Message,
+    MessageStream,
+    StateUpdate,
+    Usage,
+    UserMessage,
+)
+from rxagents.sinks import just
+from rxagents.testing import VirtualClock, virtual
+from rxagents.values import ToolCall
+
+
+def texts(conversation: Any) -> list[str]:
+    return [message.text for message in conversation]
+
+
+def message(diagram: str) -> MessageStream:
+    return MessageStream(rx.from_marbles(diagram, timespan=1.0))
+
+
+def test_it_begins_with_messages_or_dicts_and_variables() -> None:
+    conversation = Conversation([UserMessage("a"), {"role": "assistant", "content": "b"}], {"x": 1})
+    assert texts(conversation) == ["a", "b"]
+    assert [m.role for m in conversation] == ["user", "assistant"]
+    assert (conversation.variables, conversation.log) == ({"x": 1}, ())
+    assert (len(conversation), conversation[1].text, texts(conversation[:1])) == (2, "b", ["a"])
+    assert repr(conversation) == "<Conversation of 2 messages>"
+
+
+@pytest.mark.parametrize("thing", ["text", 7, None])
+def test_what_is_no_message_is_refused_and_named(thing: Any) -> None:
+    with pytest.raises(InputError, match=type(thing).__name__):
+        Conversation().append(thing)
+
+
+def test_it_can_be_appended_to_and_updated() -> None:
+    conversation = Conversation()
+    before = conversation.transcript
+    conversation.append(UserMessage("a"))
+    conversation.append({"content": "b"})
+    conversation.update({"x": 1})
+    conversation.update({"y": 2})
+    assert texts(conversation) == ["a", "b"]
+    assert conversation.variables == {"x": 1, "y": 2}
+    assert len(before) == 0
+
+
+def test_forks_are_independent_and_share_what_was() -> None:
+    conversation = Conversation([UserMessage("a")])
+    fork = conversation.fork()
+    assert fork.transcript is conversation.transcript
+    fork.append(UserMessage("b"))
+    conversation.append(UserMessage("c"))
+    assert (texts(conversation), texts(fork)) == (["a", "c"], ["a", "b"])
+
+
+# Following
+
+
+@virtual
+async def test_what_it_follows_counts_as_it_ends_in_the_order_of_the_items() -> None:
+    conversation = Conversation([UserMessage("q")])
+    slow, quick = message("----s|"), message("-f|")
+    block = Block("b", just(slow, quick))
+    conversation.follow(block)
+    block.hold()
+    await asyncio.sleep(2.5)
+    assert texts(conversation) == ["q", "f"]
+    await asyncio.sleep(5)
+    assert texts(conversation) == ["q", "s", "f"]
+
+
+@virtual
+async def test_what_is_appended_while_something_runs_comes_after_it() -> None:
+    conversation = Conversation()
+    running = message("--a|")
+    conversation.follow(running)
+    running.hold()
+    conversation.append(UserMessage("b"))
+    assert texts(conversation) == ["b"]
+    await asyncio.sleep(5)
+    assert texts(conversation) == ["a", "b"]
+
+
+@virtual
+async def test_its_messages_are_there_before_readers_hear_the_end() -> None:
+    conversation = Conversation()
+    running = message("--a|")
+    seen: list[list[str]] = []
+    running.subscribe(None, None, lambda: seen.append(texts(conversation)))
+    conversation.follow(running)
+    await asyncio.sleep(5)
+    assert seen == [["a"]]
+
+
+@virtual
+async def test_an_interrupted_message_is_in_it_with_what_had_arrived() -> None:
+    conversation = Conversation()
+    running = message("-a--b|")
+    conversation.follow(running)
+    running.hold()
+    await asyncio.sleep(2)
+    running.interrupt()
+    assert [(m.text, m.finish_reason) for m in conversation] == [("a", "interrupted")]
+
+
+@virtual
+async def test_a_fork_of_a_running_conversation_goes_on_by_itself() -> None:
+    conversation = Conversation([UserMessage("q")])
+    running = message("--a|")
+    conversation.follow(running)
+    running.hold()
+    fork = conversation.fork()
+    await asyncio.sleep(5)
+    assert (texts(fork), texts(conversation)) == (["q"], ["q", "a"])
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.booleans()), max_size=6), st.lists(st.integers(0, 10), max_size=5))
+def test_looking_at_any_time_changes_nothing(items: list[tuple[int, bool]], looks: list[int]) -> None:
+    conversation = Conversation()
+    streams = [message("-" * at + f"m{n}|") for n, (at, _) in enumerate(items)]
+    with VirtualClock() as clock:
+
+        def begin() -> None:
+            for stream, (_, inside) in zip(streams, items, strict=True):
+                item = Block("b", just(stream)) if inside else stream
+                conversation.follow(item)
+                item.hold()
+
+        clock.at(0, begin)
+        for at in looks:
+            clock.at(at + 0.5, lambda: conversation.transcript)
+        clock.advance(20)
+    assert texts(conversation) == [f"m{n}" for n in range(len(items))]
+    assert conversation._following == []
+
+
+def test_threads_that_follow_and_look_at_once_lose_nothing() -> None:
+    conversation = Conversation()
+    count, workers = 300, 6
+    barrier = threading.Barrier(workers)
+
+    def work(own: int) -> None:
+        barrier.wait(30)
+        for n in range(count):
+            conversation.follow(MessageStream.of(UserMessage(f"{own}-{n}")))
+            len(conversation)
+
+    threads = [threading.Thread(target=work, args=(own,)) for own in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    found = texts(conversation)
+    assert len(found) == len(set(found)) == count * workers
+    for own in range(workers):
+        mine = [text for text in found if text.startswith(f"{own}-")]
+        assert mine == [f"{own}-{n}" for n in range(count)]
+
+
+# JSON
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+USAGES = st.builds(
+    Usage,
+    completion_tokens=st.integers(0, 9),
+    prompt_tokens=st.integers(0, 9),
+    total_tokens=st.integers(0, 9),
+)
+STEPS = st.lists(
+    st.builds(
+        Message,
+        role=st.just("tool"),
+        content=st.text(max_size=5),
+        tool_call_id=st.text(max_size=3),
+        name=st.none() | st.text(max_size=3),
+    ),
+    max_size=2,
+).map(tuple)
+CALLS = st.lists(
+    st.builds(
+        ToolCall, id=st.text(max_size=3), function=st.just({"name": "f", "arguments": "{}"})
+    ),
+    max_size=2,
+).map(tuple)
+MESSAGES = st.builds(
+    Message,
+    role=st.sampled_from(["user", "assistant", "system"]),
+    content=st.text(max_size=10) | st.none() | st.just([{"type": "text", "text": "x"}]),
+    name=st.none() | st.text(max_size=5),
+    finish_reason=st.sampled_from([None, "stop", "interrupted"]),
+    usage=st.none() | USAGES,
+    steps=STEPS,
+    tool_calls=CALLS,
+    metadata=st.dictionaries(st.text(max_size=3), JSON, max_size=2),
+)
+UPDATES = st.builds(
+    StateUpdate,
+    variables=st.none() | st.dictionaries(st.text(max_size=3), JSON, max_size=2),
+    usage=st.none() | USAGES,
+    log=st.lists(st.tuples(st.text(max_size=3), JSON), max_size=2).map(tuple),
+)
+
+
+@given(st.lists(MESSAGES | UPDATES, max_size=5), st.lists(MESSAGES | UPDATES, max_size=3))
+def test_it_survives_json_and_goes_on_as_it_would_have(first: list[Any], then: list[Any]) -> None:
+    conversation = Conversation()
+    follow(conversation, first)
+    restored = Conversation.from_dict(json.loads(json.dumps(conversation.to_dict())))
+    assert restored.transcript == conversation.transcript
+    assert restored.to_dict() == conversation.to_dict()
+    follow(conversation, then)
+    follow(restored, then)
+    assert restored.transcript == conversation.transcript
+
+
+def follow(conversation: Conversation, things: list[Any]) -> None:
+    for thing in things:
+        conversation.follow(MessageStream.of(thing) if isinstance(thing, Message) else thing)
+
+
+def test_what_it_comes_to_as_a_dict() -> None:
+    conversation = Conversation([UserMessage("q")], {"x": 1})
+    conversation.append(AssistantMessage("a", name="n", usage=Usage(total_tokens=3)))
+    conversation.follow(StateUpdate("log", log=(("info", "team/stop", "team"),)))
+    usage = {"completion_tokens": 0, "prompt_tokens": 0, "total_tokens": 3}
+    assert conversation.to_dict() == {
+        "messages": [
+            {"role": "user", "content": "q"},
+            {"role": "assistant", "content": "a", "name": "n", "usage": {"total_tokens": 3}},
+        ],
+        "variables": {"x": 1},
+        "usage": usage,
+        "log": [["info", "team/stop", "team"]],
+    }
+
+
+def test_an_empty_dict_is_an_empty_conversation() -> None:
+    assert Conversation.from_dict({}).transcript == Conversation().transcript

@@ -1,0 +1,229 @@
+"""concat_eager and in_turn: all at once, and yet in order."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import Any
+
+import pytest
+import reactivex as rx
+from hypothesis import given
+from hypothesis import strategies as st
+from reactivex import Observable
+from reactivex import operators as ops
+from reactivex.disposable import Disposable
+from reactivex.subject import Subject
+
+from rxagents import Block, MessageStream, StateUpdate
+from rxagents.ordering import concat_eager, in_turn
+from rxagents.sinks import Emitter, just
+from rxagents.testing import virtual
+from rxagents.testing.timelines import END, timeline
+
+
+def marbles(diagram: str) -> Observable[Any]:
+    return rx.from_marbles(diagram, timespan=1.0)
+
+
+def test_sources_run_at_once_and_come_in_order_as_the_diagram_draws_them() -> None:
+    together = concat_eager(just(marbles("--a--a-------|"), marbles("-b--b-b|")))
+    assert timeline(together) == [(2, "a"), (5, "a"), (13, "b"), (13, "b"), (13, "b"), (13, END)]
+
+
+def test_a_source_whose_turn_has_come_streams_through() -> None:
+    assert timeline(concat_eager(just(marbles("-a|"), marbles("-b--c-|")))) == [
+        *((1, "a"), (2, "b"), (4, "c"), (6, END)),
+    ]
+
+
+def test_it_ends_when_the_outer_and_all_inner_sources_have() -> None:
+    assert timeline(concat_eager(rx.empty())) == [(0, END)]
+    late = marbles("-----x|").pipe(ops.map(lambda _: marbles("a|")))
+    assert timeline(concat_eager(late)) == [(5, "a"), (6, END)]
+    assert timeline(concat_eager(marbles("x----|"), lambda _: marbles("a|"))) == [(0, "a"), (5, END)]
+
+
+def test_an_error_comes_in_its_place_and_ends_the_others() -> None:
+    released: list[str] = []
+    error = ValueError("broken")
+    bad = rx.concat(marbles("-b|"), rx.throw(error))
+    last: Observable[Any] = Emitter(lambda _: lambda: released.append("last"))
+    assert timeline(concat_eager(just(marbles("----a|"), bad, last))) == [(4, "a"), (5, "b"), (5, error)]
+    assert released == ["last"]
+
+
+def test_the_outer_error_comes_after_what_was_there_before_it() -> None:
+    error = ValueError("broken")
+    outer = rx.concat(just(marbles("----a|")), rx.throw(error))
+    assert timeline(concat_eager(outer)) == [(4, "a"), (5, error)]
+
+
+def test_what_the_mapping_raises_is_an_error_in_its_place() -> None:
+    def mapped(thing: Any) -> Observable[Any]:
+        if thing == 2:
+            raise ValueError("no two")
+        return marbles(f"--{thing}x|")
+
+    [first, (at, error)] = timeline(concat_eager(just(1, 2), mapped))
+    assert (first, at, str(error)) == ((2, "1x"), 4, "no two")
+
+
+@virtual
+async def test_a_hot_source_loses_nothing_before_its_turn() -> None:
+    first: Subject[int] = Subject()
+    second: Subject[int] = Subject()
+    heard: list[Any] = []
+    concat_eager(just(first, second)).subscribe(heard.append, None, lambda: heard.append(END))
+    for item in range(10_000):
+        second.on_next(item)
+    first.on_next(-1)
+    second.on_completed()
+    first.on_completed()
+    assert heard == [-1, *range(10_000), END]
+
+
+@virtual
+async def test_disposing_releases_every_source_once() -> None:
+    released: list[int] = []
+    sources = [Emitter(lambda _, n=n: lambda: released.append(n)) for n in range(3)]
+    subscription = concat_eager(rx.concat(just(*sources), rx.never())).subscribe()
+    await asyncio.sleep(1)
+    subscription.dispose()
+    subscription.dispose()
+    assert sorted(released) == [0, 1, 2]
+
+
+@virtual
+async def test_a_source_that_comes_after_the_reader_has_left_is_not_opened() -> None:
+    opened: list[int] = []
+
+    def source(n: int) -> Observable[int]:
+        opened.append(n)
+        return Emitter(lambda sink: (sink.on_next(n), sink.on_completed())[1])
+
+    heard: list[Any] = []
+    concat_eager(just(*range(10)), source).pipe(ops.take(2)).subscribe(heard.append)
+    assert heard == [0, 1]
+    assert opened == [0, 1]
+
+
+@virtual
+async def test_lanes_that_have_ended_are_forgotten() -> None:
+    outer: Subject[Any] = Subject()
+    teardowns: list[Any] = []
+
+    def start(sink: Any) -> Any:
+        from rxagents.ordering import _Lanes
+
+        lanes = _Lanes(sink, outer, lambda item: item)
+        teardowns.append(lanes)
+        return lanes
+
+    Emitter(start).subscribe()
+    for n in range(1_000):
+        outer.on_next(just(n))
+    assert len(teardowns[0]._lanes) == 0
+
+
+@virtual
+async def test_a_reader_may_feed_a_source_while_it_reads() -> None:
+    feeding: Subject[int] = Subject()
+    heard: list[Any] = []
+
+    def on_next(item: int) -> None:
+        heard.append(item)
+        if item < 3:
+            feeding.on_next(item + 1)
+
+    first: Subject[int] = Subject()
+    concat_eager(just(first, feeding)).subscribe(on_next)
+    feeding.on_next(0)
+    first.on_completed()
+    assert heard == [0, 1, 2, 3]
+
+
+LANES = st.lists(st.tuples(st.integers(0, 5), st.lists(st.integers(0, 4), max_size=4), st.booleans()), max_size=5)
+
+
+@given(LANES)
+def test_the_order_is_that_of_the_sources_whatever_the_timing(lanes: list[tuple[int, list[int], bool]]) -> None:
+    error = ValueError("x")
+
+    def lane(n: int, gaps: list[int], fails: bool) -> Observable[Any]:
+        parts = [rx.timer(float(gap)).pipe(ops.map(lambda _, at=at: (n, at))) for at, gap in enumerate(gaps)]
+        return rx.concat(*parts, rx.throw(error) if fails else rx.empty())
+
+    outer = rx.merge(
+        *[
+            rx.timer(float(sum(gap for gap, *_ in lanes[: n + 1]))).pipe(ops.map(lambda _, n=n: n))
+            for n in range(len(lanes))
+        ]
+    )
+    entries = timeline(concat_eager(outer, lambda n: lane(n, *lanes[n][1:])))
+    expected: list[Any] = []
+    for n, (_, gaps, fails) in enumerate(lanes):
+        expected += [(n, at) for at in range(len(gaps))]
+        if fails:
+            expected.append(error)
+            break
+    else:
+        expected.append(END)
+    order = [item for _, item in entries]
+    arrived = sorted(range(len(lanes)), key=lambda n: sum(gap for gap, *_ in lanes[: n + 1]))
+    assert arrived == list(range(len(lanes)))
+    assert order == expected
+
+
+def test_sources_of_other_threads_are_heard_in_order() -> None:
+    async def main() -> list[Any]:
+        def threaded(n: int) -> Observable[Any]:
+            def subscribe(observer: Any, _: Any = None) -> Disposable:
+                def emit() -> None:
+                    for item in range(500):
+                        observer.on_next((n, item))
+                    observer.on_completed()
+
+                threading.Thread(target=emit).start()
+                return Disposable()
+
+            return Observable(subscribe)
+
+        heard: list[Any] = []
+        ended = asyncio.Event()
+        concat_eager(just(*range(4)), threaded).subscribe(heard.append, None, ended.set)
+        await ended.wait()
+        return heard
+
+    assert asyncio.run(main()) == [(n, item) for n in range(4) for item in range(500)]
+
+
+# in_turn
+
+
+def test_messages_start_at_once_and_come_when_the_one_before_has_ended() -> None:
+    a, b = MessageStream(marbles("--a|")), MessageStream(marbles("-b------|"))
+    note = StateUpdate("note")
+    block = Block("block", just(MessageStream(marbles("-c|"))))
+    assert timeline(in_turn(just(a, note, b, block))) == [
+        *((0, a), (3, note), (3, b), (8, block), (8, END)),
+    ]
+    assert (b.result is not None, block.ended) == (True, True)
+
+
+def test_a_failed_message_lets_the_next_one_come() -> None:
+    bad, good = MessageStream(rx.throw(ValueError())), MessageStream(marbles("-a|"))
+    assert [item for _, item in timeline(in_turn(just(bad, good)))] == [bad, good, END]
+
+
+@pytest.mark.parametrize("turns", [1, 2])
+def test_leaving_lets_go_of_what_was_started(turns: int) -> None:
+    @virtual
+    async def test() -> None:
+        a, b = MessageStream(marbles("--a|")), MessageStream(rx.never())
+        subscription = in_turn(just(a, b)).subscribe()
+        await asyncio.sleep(turns * 2)
+        subscription.dispose()
+        assert (a.interrupted, b.interrupted) == (turns == 1, True)
+
+    test()
