@@ -157,15 +157,12 @@ class _Turn:
         )
         running = [asyncio.ensure_future(answer(call)) for call in calls]
 
-        def cancel(_: object = None) -> None:
+        def cancel(_: object) -> None:
             for task in running:
                 task.cancel()
 
         # a witness, since the turn itself hears of its end only with the loop's next round, and by
         # then a tool that was about to start would have started
         self.stream.on_end(cancel)
-        try:
-            for task in running:
-                emit(await task)
-        finally:
-            cancel()
+        for task in running:
+            emit(await task)

@@ -100,13 +100,17 @@ def flatten(thing: Any, speaker: Speaker) -> Observable[Item]:
     """
 
     def start(sink: Sink[Item]) -> abc.DisposableBase:
-        parts = list(_parts(thing, speaker))
-        if not any(isinstance(part, _Later) for part in parts):
-            return just(*parts).subscribe(sink)
-        sources = [part.items if isinstance(part, _Later) else just(part) for part in parts]
-        return concat_eager(just(*sources)).subscribe(sink)
+        items = _items(thing, speaker)
+        return (just(*items) if isinstance(items, list) else items).subscribe(sink)
 
     return Emitter(start)
+
+
+def _items(thing: Any, speaker: Speaker) -> list[Item] | Observable[Item]:
+    parts = list(_parts(thing, speaker))
+    if not any(isinstance(part, _Later) for part in parts):
+        return parts
+    return concat_eager(just(*parts), lambda part: part.items if isinstance(part, _Later) else [part])
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,4 +233,4 @@ def _pull(iterator: Any, sink: Sink[Any]) -> Callable[[], None]:
 
 
 def _each(source: Observable[Any], speaker: Speaker) -> Observable[Item]:
-    return concat_eager(source, lambda thing: flatten(thing, speaker))
+    return concat_eager(source, lambda thing: _items(thing, speaker))

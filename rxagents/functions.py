@@ -57,7 +57,7 @@ class LiveAgent(Participant):
 
     ```
     source     -a---b-|
-    out        (B|)
+    out        B------|
     B          -A---B-|
     ```
     """

@@ -22,13 +22,17 @@ T = TypeVar("T")
 
 
 def concat_eager(
-    sources: Observable[Any], to_source: Callable[[Any], Observable[T]] | None = None
+    sources: Observable[Any], to_source: Callable[[Any], Observable[T] | list[T]] | None = None
 ) -> Observable[T]:
     """Runs all sources at once and delivers them one after the other, each from its beginning.
 
     A source that is not yet its turn is kept in a list; the one whose turn it is streams through.
     An error comes in its place in the order. (RxPY's own `concat_all` loses what a hot source emits
     before its turn.)
+
+    Args:
+        sources: An observable of observables, or of what `to_source` makes into one.
+        to_source: Maps what `sources` emits; a list is a source that has ended already.
 
     ```
     a          --a--a-------|
@@ -47,7 +51,7 @@ class _Lanes(abc.DisposableBase):
     """The lanes of one `concat_eager`: the first is live, the others wait."""
 
     def __init__(
-        self, sink: Sink[T], sources: Observable[Any], to_source: Callable[[Any], Observable[T]]
+        self, sink: Sink[T], sources: Observable[Any], to_source: Callable[[Any], Observable[T] | list[T]]
     ) -> None:
         self._sink: Sink[Any] = sink
         self._loop: AbstractEventLoop = sink.loop
@@ -85,6 +89,11 @@ class _Lanes(abc.DisposableBase):
             source = self._to_source(thing)
         except Exception as error:
             ended(error)
+            return
+        if isinstance(source, list):
+            for item in source:
+                next_(item)
+            ended()
             return
         lane.subscription = listen(source, self._loop, next_, ended, ended)
         if self._disposed:

@@ -197,6 +197,10 @@ class Message(BaseModel):
     def __str__(self) -> str:
         return self.text
 
+    def __eq__(self, other: object) -> bool:
+        # by what it says and not by its class: read back from JSON, a UserMessage is a Message
+        return self.__dict__ == other.__dict__ if isinstance(other, Message) else NotImplemented
+
     def __hash__(self) -> int:
         return hash(self.hash_key)
 

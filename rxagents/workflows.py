@@ -89,8 +89,7 @@ class Workflow:
             InputError: The input is no message.
             WorkflowBusyError: A run is still going on.
         """
-        run = self._new_run(say(input))
-        run.bind(current_loop())
+        run = self._new_run(say(input), current_loop())
         run.begin()
         return run
 
@@ -104,8 +103,7 @@ class Workflow:
             InputError, WorkflowBusyError: As `start`.
         """
         loop = _blockable("run", "await workflow.arun(…)")
-        run = self._new_run(say(input))
-        run.bind(loop)
+        run = self._new_run(say(input), loop)
         ended = threading.Event()
         run.on_end(lambda _: ended.set())
         run.begin()
@@ -160,9 +158,8 @@ class Workflow:
 
         def start(sink: Sink[Marker]) -> CompositeDisposable:
             # said anew for each run, since a conversation takes an item in only once
-            run = self._new_run(say(input))
+            run = self._new_run(say(input), sink.loop)
             run.read_by(lambda: seat.left or sink.stopped)
-            run.bind(sink.loop)
             markers = run.markers(state=state).subscribe(sink)
             return CompositeDisposable(Disposable(run.dispose), markers)
 
@@ -176,7 +173,7 @@ class Workflow:
         """
         self.conversation = Conversation()
 
-    def _new_run(self, said: Observable[Item]) -> Run:
+    def _new_run(self, said: Observable[Item], loop: asyncio.AbstractEventLoop) -> Run:
         self._end_what_was_left()
         with self._starting:
             self._check_idle()
@@ -184,8 +181,9 @@ class Workflow:
             if self.system_prompt and not len(conversation):
                 conversation.append(SystemMessage(self.system_prompt))
             run = Run(from_async(lambda emit: self._converse(said, run, emit)), conversation)
-            self._current = run
+            run.bind(loop)  # before another thread can see it
             run.on_end(self._ended)
+            self._current = run
             return run
 
     def _ended(self, run: Run) -> None:

@@ -60,7 +60,7 @@ def values(source: Observable[Any]) -> list[Any]:
 
 
 def test_a_turn_is_one_block_with_one_message_as_the_diagram_draws_it() -> None:
-    agent = Agent("a", lambda request: marbles("---Hi-|"))
+    agent = Agent("a", lambda request: marbles("Hi-|"))
     source = marbles("-q-|", q=MessageStream.of(UserMessage("q")))
     (at, block), end = timeline(source.pipe(agent))
     assert isinstance(block, Block)
@@ -68,8 +68,8 @@ def test_a_turn_is_one_block_with_one_message_as_the_diagram_draws_it() -> None:
     entries = timeline(source.pipe(agent, messages()))
     ((began, message),) = entries[:-1]
     assert began == 3
-    assert entries[-1] == (9, END)
-    assert timeline(source.pipe(agent, text())) == [(6, "Hi"), (9, END)]
+    assert entries[-1] == (6, END)
+    assert timeline(source.pipe(agent, text())) == [(3, "Hi"), (6, END)]
     assert (message.name, message.role) == ("a", "assistant")
 
 
@@ -415,6 +415,26 @@ def test_an_async_tool_is_cancelled_at_the_instant_of_the_interruption() -> None
     ]
     assert log == [(7, "cancelled")]
     assert len(llm.requests) == 1
+
+
+def test_a_tool_of_ones_own_making_that_breaks_fails_the_turn_and_cancels_the_others() -> None:
+    log: list[float] = []
+
+    class Broken(Tool):
+        async def call(self, arguments: str, **options: Any) -> str:
+            await asyncio.sleep(3)
+            raise ValueError("no")
+
+    async def slow() -> None:
+        try:
+            await asyncio.sleep(100)
+        finally:
+            log.append(asyncio.get_running_loop().time())
+
+    llm = ScriptedLLM([[Call("look", {"what": "x"}), Call("slow")]])
+    ((at, error),) = timeline(say("q").pipe(Agent("a", llm, tools=[Broken(look), slow]), text()))
+    assert (at, str(error)) == (3, "no")
+    assert log == [3]
 
 
 def test_disposing_cancels_the_tools_of_the_round() -> None:

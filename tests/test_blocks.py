@@ -104,7 +104,9 @@ async def test_interruption_is_one_truth_for_readers_of_the_block_and_of_its_chi
     block = Block("b", forever(m))
     told: list[Any] = []
     for replay in (m, block, m, block):
-        replay.subscribe(lambda item: item is m or told.append(item["content"]), None, lambda: told.append(END))
+        replay.subscribe(
+            lambda item: item is m or told.append(item["content"]), None, lambda: told.append(END)
+        )
     await asyncio.sleep(2)
     block.interrupt()
     assert told == ["a", "a", END, END, END, END]
@@ -132,7 +134,11 @@ def nested(depth: int, inside: Observable[Any], log: list[Any] | None = None) ->
 def test_two_thousand_nested_blocks_end_without_recursion(how: str) -> None:
     @virtual
     async def test() -> None:
-        m = failing(ValueError("deep")) if how == "fails" else message("-a-|" if how == "ends" else "-a---b-|")
+        m = (
+            failing(ValueError("deep"))
+            if how == "fails"
+            else message("-a-|" if how == "ends" else "-a---b-|")
+        )
         block = nested(2_000, just(m))
         told: list[Any] = []
         subscription = block.subscribe(None, told.append, lambda: told.append(END))
@@ -226,7 +232,11 @@ def test_a_childs_failure_comes_in_its_place_after_its_tokens() -> None:
     assert timeline(block.pipe(ops.do_action(lambda item: events.append(item)))) == [
         *((0, before), (0, m), (0, after), (5, error)),
     ]
-    assert timeline(reading(m).pipe(ops.map(lambda item: item["content"]))) == [(0, "a"), (0, "b"), (0, error)]
+    assert timeline(reading(m).pipe(ops.map(lambda item: item["content"]))) == [
+        (0, "a"),
+        (0, "b"),
+        (0, error),
+    ]
     assert block.error is error
 
 
@@ -309,7 +319,10 @@ def test_the_result_of_a_block_is_its_outcome() -> None:
 def test_a_state_update_shows_what_it_changed() -> None:
     update = StateUpdate("x", {"a": 1}, variables={"v": 2}, usage=Usage(total_tokens=3), stop="why")
     assert update.to_dict() == {
-        **{"kind": "x", "a": 1, "variables": {"v": 2}, "stop": "why"},
+        "kind": "x",
+        "a": 1,
+        "variables": {"v": 2},
+        "stop": "why",
         "usage": {"completion_tokens": 0, "prompt_tokens": 0, "total_tokens": 3},
     }
     assert StateUpdate("x").to_dict() == {"kind": "x"}

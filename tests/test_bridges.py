@@ -180,7 +180,9 @@ def test_a_running_coroutine_is_not_collected_while_somebody_listens() -> None:
         async def run(emit: Callable[[str], None]) -> None:
             # nothing but the task and its own frame hold this future
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            asyncio.get_running_loop().call_later(5, lambda ref: ref() and ref().set_result(None), weakref.ref(future))
+            asyncio.get_running_loop().call_later(
+                5, lambda ref: ref() and ref().set_result(None), weakref.ref(future)
+            )
             await future
             emit("a")
 

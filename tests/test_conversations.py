@@ -133,7 +133,10 @@ async def test_a_fork_of_a_running_conversation_goes_on_by_itself() -> None:
     assert (texts(fork), texts(conversation)) == (["q"], ["q", "a"])
 
 
-@given(st.lists(st.tuples(st.integers(1, 9), st.booleans()), max_size=6), st.lists(st.integers(0, 10), max_size=5))
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.booleans()), max_size=6),
+    st.lists(st.integers(0, 10), max_size=5),
+)
 def test_looking_at_any_time_changes_nothing(items: list[tuple[int, bool]], looks: list[int]) -> None:
     conversation = Conversation()
     streams = [message("-" * at + f"m{n}|") for n, (at, _) in enumerate(items)]
@@ -200,9 +203,7 @@ STEPS = st.lists(
     max_size=2,
 ).map(tuple)
 CALLS = st.lists(
-    st.builds(
-        ToolCall, id=st.text(max_size=3), function=st.just({"name": "f", "arguments": "{}"})
-    ),
+    st.builds(ToolCall, id=st.text(max_size=3), function=st.just({"name": "f", "arguments": "{}"})),
     max_size=2,
 ).map(tuple)
 MESSAGES = st.builds(
@@ -255,6 +256,11 @@ def test_what_it_comes_to_as_a_dict() -> None:
         "usage": usage,
         "log": [["info", "team/stop", "team"]],
     }
+
+
+def test_a_restored_message_equals_the_one_that_was_stored() -> None:
+    conversation = Conversation([UserMessage("q"), AssistantMessage("a")])
+    assert Conversation.from_dict(conversation.to_dict()).transcript == conversation.transcript
 
 
 def test_an_empty_dict_is_an_empty_conversation() -> None:

@@ -116,7 +116,9 @@ def test_each_kind_is_said(kind: str) -> None:
     assert said(ALL[kind]()) == ["x", END]
 
 
-@pytest.mark.parametrize("wrapped", list(itertools.product(["list", "observable", "awaitable", "async"], repeat=3)), ids=" ".join)
+@pytest.mark.parametrize(
+    "wrapped", list(itertools.product(["list", "observable", "awaitable", "async"], repeat=3)), ids=" ".join
+)
 @pytest.mark.parametrize("kind", ["a string", "a dict with text", "an observable", "an async generator"])
 def test_kinds_nest_three_deep(kind: str, wrapped: tuple[str, ...]) -> None:
     thing = ALL[kind]()
@@ -137,7 +139,11 @@ def test_saying_what_was_said_says_it() -> None:
 
 
 def test_items_pass_as_they_are() -> None:
-    block, update, transcript = Block("b", None), StateUpdate("x"), Transcript().with_message(UserMessage("a"))
+    block, update, transcript = (
+        Block("b", None),
+        StateUpdate("x"),
+        Transcript().with_message(UserMessage("a")),
+    )
     message = MessageStream(rx.never())
     entries = [item for _, item in timeline(say(block, [update], rx.of(transcript), message))]
     assert [*map(id, entries[:4]), entries[4]] == [*map(id, (block, update, transcript, message)), END]
@@ -159,7 +165,9 @@ def test_plain_words_are_the_users_and_messages_stay_as_they_are() -> None:
         stars: int = 0
 
     rated = Rated(role="system", content="x", stars=3)
-    streams = [item for _, item in timeline(say("a", rated, {"role": "assistant", "content": "b", "name": "n"}))]
+    streams = [
+        item for _, item in timeline(say("a", rated, {"role": "assistant", "content": "b", "name": "n"}))
+    ]
     assert [(item.role, item.name) for item in streams[:3]] == [
         *(("user", None), ("system", None), ("assistant", "n")),
     ]
@@ -194,20 +202,21 @@ def test_each_subscription_says_it_anew() -> None:
 
 THINGS = st.recursive(
     st.sampled_from("abc"),
-    lambda inner: st.tuples(st.sampled_from(["list", "later", "coming", "observable"]), st.lists(inner, max_size=3)),
+    lambda inner: st.tuples(
+        st.sampled_from(["list", "later", "coming", "observable"]),
+        st.lists(inner, max_size=3),
+        st.integers(0, 4),
+    ),
     max_leaves=8,
 )
 
 
-@given(st.lists(THINGS, max_size=4), st.data())
-def test_the_order_is_kept_whatever_the_timing(things: list[Any], data: Any) -> None:
-    seconds = st.integers(0, 4)
-
+@given(st.lists(THINGS, max_size=4))
+def test_the_order_is_kept_whatever_the_timing(things: list[Any]) -> None:
     def made(thing: Any) -> Any:
         if isinstance(thing, str):
             return thing
-        kind, parts = thing[0], [made(part) for part in thing[1]]
-        gap = data.draw(seconds)
+        kind, parts, gap = thing[0], [made(part) for part in thing[1]], thing[2]
         if kind == "list":
             return parts
         if kind == "later":
@@ -415,7 +424,8 @@ def tokens(message: MessageStream) -> list[Any]:
 
 def test_a_stream_comes_as_its_source_does() -> None:
     assert [
-        (at, item["content"] if type(item) is dict else item) for at, item in timeline(stream(marbles("--Hel-lo-|")))
+        (at, item["content"] if type(item) is dict else item)
+        for at, item in timeline(stream(marbles("--Hel-lo-|")))
     ] == [(2, "Hel"), (6, "lo"), (9, END)]
 
 
@@ -444,7 +454,9 @@ def test_a_string_or_a_delta_is_a_stream_of_one_token(source: Any) -> None:
 
 @pytest.mark.parametrize("source", [7, None, b"x", bytearray(b"x"), object(), UserMessage("x"), Usage(), str])
 def test_what_cannot_be_streamed_is_refused_at_once(source: Any) -> None:
-    with pytest.raises(InputError, match=type(source).__name__ if source.__class__ is not UserMessage else "Message"):
+    with pytest.raises(
+        InputError, match=type(source).__name__ if source.__class__ is not UserMessage else "Message"
+    ):
         stream(source)
 
 

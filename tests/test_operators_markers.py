@@ -166,15 +166,15 @@ def test_a_message_makes_one_mark_for_all_its_tokens() -> None:
 
 
 def test_the_markers_come_when_the_diagram_draws_them() -> None:
-    m = tokens("--H-i-|")
-    b = Block("B", marbles("--m---|").pipe(ops.map(lambda _: m)))
+    m = tokens("H-i-|")
+    b = Block("B", marbles("m---|").pipe(ops.map(lambda _: m)))
     items = marbles("--B|").pipe(ops.map(lambda _: b))
     entries = timeline(items.pipe(markers()))
     times = [at for at, _ in entries]
     assert brief([item for _, item in entries[:-1]]) == [
         *("start B", "delta H", "delta i", "response Hi", "end B", "result done"),
     ]
-    assert times == [2, 6, 8, 10, 10, 10, 10]
+    assert times == [2, 2, 4, 6, 6, 6, 6]
 
 
 # -- what is shown

@@ -130,6 +130,11 @@ def test_five_thousand_finished_messages_in_a_row_do_not_recurse() -> None:
         assert [item for _, item in entries] == [*map(str, range(5_000)), END]
 
 
+def test_five_thousand_messages_that_waited_for_one_do_not_recurse() -> None:
+    streams = [MessageStream.of(Message(role="assistant", content="x")) for _ in range(5_000)]
+    assert len(timeline(just(message("-a|"), *streams).pipe(text("")))) == 5_002
+
+
 def test_five_thousand_messages_that_end_at_once_do_not_recurse() -> None:
     streams = [MessageStream(just(str(number))) for number in range(5_000)]
     assert len(timeline(just(*streams).pipe(deltas()))) == 5_001

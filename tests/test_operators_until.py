@@ -179,7 +179,9 @@ def test_what_the_next_agent_was_still_hearing_is_cut_too() -> None:
 def test_a_team_is_cut_while_its_model_is_asked() -> None:
     gone: list[str] = []
     members = [Agent("a", ScriptedLLM([])), Agent("b", ScriptedLLM([]))]
-    entries = timeline(say("q").pipe(Team(model("-a|", gone), members, "team"), until(rx.timer(1.5)), markers()))
+    entries = timeline(
+        say("q").pipe(Team(model("-a|", gone), members, "team"), until(rx.timer(1.5)), markers())
+    )
     assert kinds(entries) == [(0, "start"), (1.5, "end"), (1.5, "result")]
     assert entries[-2][1] == ("result", "interrupted")
     assert gone == ["gone"]

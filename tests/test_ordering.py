@@ -143,11 +143,15 @@ async def test_a_reader_may_feed_a_source_while_it_reads() -> None:
     assert heard == [0, 1, 2, 3]
 
 
-LANES = st.lists(st.tuples(st.integers(0, 5), st.lists(st.integers(0, 4), max_size=4), st.booleans()), max_size=5)
+LANES = st.lists(
+    st.tuples(st.integers(0, 5), st.lists(st.integers(0, 4), max_size=4), st.booleans()), max_size=5
+)
 
 
 @given(LANES)
-def test_the_order_is_that_of_the_sources_whatever_the_timing(lanes: list[tuple[int, list[int], bool]]) -> None:
+def test_the_order_is_that_of_the_sources_whatever_the_timing(
+    lanes: list[tuple[int, list[int], bool]],
+) -> None:
     error = ValueError("x")
 
     def lane(n: int, gaps: list[int], fails: bool) -> Observable[Any]:

@@ -112,7 +112,9 @@ def test_the_tokens_join_to_the_content_however_it_ends(tokens: list[str], cut: 
 
 def test_completions_are_no_items_but_their_usage_and_reason_count() -> None:
     usage = Usage(completion_tokens=1, prompt_tokens=2, total_tokens=3)
-    stream = MessageStream(rx.of("a", Completion(usage, "tool_calls"), "b", Completion(usage, "stop", "m", "r")))
+    stream = MessageStream(
+        rx.of("a", Completion(usage, "tool_calls"), "b", Completion(usage, "stop", "m", "r"))
+    )
     assert contents(timeline(stream)) == [(0, "a"), (0, "b"), (0, END)]
     message = stream.result
     assert message is not None
@@ -257,7 +259,11 @@ def test_a_finished_message_as_a_stream_is_one_delta_that_carries_it(message: Me
     assert (stream.name, stream.role) == (message.name, message.role)
     assert timeline(stream) == [*((0, item) for item in expected), (0, END)]
     again = stream.assembled()
-    assert (again.text, again.refusal, again.tool_calls) == (message.text, message.refusal, message.tool_calls)
+    assert (again.text, again.refusal, again.tool_calls) == (
+        message.text,
+        message.refusal,
+        message.tool_calls,
+    )
 
 
 @virtual

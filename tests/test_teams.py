@@ -82,8 +82,8 @@ STOPPER = as_agent("stopper", lambda source: just(StateUpdate("stop", stop="enou
 
 
 def test_members_take_turns_in_one_block_as_the_diagram_draws_it() -> None:
-    a = as_agent("A", lambda source: just(MessageStream(marbles("---a--|"))))
-    b = as_agent("B", lambda source: just(MessageStream(marbles("---b-|"))))
+    a = as_agent("A", lambda source: just(MessageStream(marbles("a--|"))))
+    b = as_agent("B", lambda source: just(MessageStream(marbles("b-|"))))
     both = team(router("A", "B"), a, b, max_turns=2)
     source = marbles("-q-|", q=MessageStream.of(UserMessage("q")))
     (at, block), end = timeline(source.pipe(both))
@@ -94,8 +94,8 @@ def test_members_take_turns_in_one_block_as_the_diagram_draws_it() -> None:
         (at, str(mark), content) for at, (mark, content) in entries[:-1] if mark in ("start", "end", "result")
     ]
     assert shown == [
-        *((3, "start", "team"), (3, "start", "A"), (9, "end", "A"), (9, "start", "B"), (14, "end", "B")),
-        *((14, "end", "team"), (14, "result", "max-turns")),
+        *((3, "start", "team"), (3, "start", "A"), (6, "end", "A"), (6, "start", "B"), (8, "end", "B")),
+        *((8, "end", "team"), (8, "result", "max-turns")),
     ]
 
 
@@ -440,6 +440,17 @@ def test_a_stop_of_the_run_ends_all_teams(wrap: bool) -> None:
     around = team(ScriptedLLM([]), outer, id="around")
     marks = marks_of(say("q").pipe(around))
     assert [str(mark) for mark, _ in marks].count("response") == 1
+    assert marks[-1] == ("result", "agent-stop")
+
+
+def test_a_stop_of_the_run_that_stands_in_no_block_ends_all_teams_too() -> None:
+    class Stopping(User):
+        def _block(self, transcript: Transcript) -> StateUpdate:
+            return StateUpdate("stop", stop="all", scope="run")
+
+    inner = team(ScriptedLLM([]), Stopping("stopper"), id="inner")
+    marks = marks_of(say("q").pipe(team(router("inner"), inner, talker("b"), id="outer")))
+    assert [str(mark) for mark, _ in marks].count("response") == 0
     assert marks[-1] == ("result", "agent-stop")
 
 

@@ -70,9 +70,7 @@ class Model:
             )
         message = item.result
         used = message.usage.total_tokens if message.usage else 0
-        return replace(
-            self, messages=(*self.messages, message.text), usage=self.usage + used, seen=seen
-        )
+        return replace(self, messages=(*self.messages, message.text), usage=self.usage + used, seen=seen)
 
     def _block(self, block: Block) -> Model:
         model = self

@@ -38,9 +38,9 @@ class Team(Participant):
     ```
     source   -q-|
     out      ---(T|)
-    T        ---A-----B---|
+    T        ---A--B-|
     A        ---a--|
-    B        ---------b-|
+    B        ------b-|
     ```
 
     Args:
