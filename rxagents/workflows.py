@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +26,8 @@ from .transcripts import Item, Transcript
 from .values import SystemMessage
 
 __all__ = ["Workflow"]
+
+_log = logging.getLogger("rxagents.workflow")
 
 # Seconds; what was left ends within milliseconds, unless its loop is blocked.
 _PATIENCE = 1.0
@@ -184,9 +187,11 @@ class Workflow:
             run.bind(loop)  # before another thread can see it
             run.on_end(self._ended)
             self._current = run
+            _log.debug("%r: a run begins after %d messages", self.askable, len(conversation))
             return run
 
     def _ended(self, run: Run) -> None:
+        _log.debug("%r: the run ended: %s, %s", self.askable, run.result, run.result and run.result.usage)
         if self._current is run:
             self._current = None
 
