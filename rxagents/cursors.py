@@ -54,5 +54,6 @@ class Cursor(Sink[T]):
                         self.on_error(replay.error)
                 else:
                     return
+            self._tear_down()  # stopped by another thread, maybe, whose word for it waits on the loop
         finally:
             self._busy = False

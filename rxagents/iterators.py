@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from reactivex import Observable, abc
 
 from .bridges import cancelled_tasks_ended
-from .errors import BlockingCallError
+from .errors import BlockingCallError, RunCancelledError
 from .loops import hop, is_on, pulled
 from .mailboxes import AsyncBell, Mailbox
 from .sinks import Sink
@@ -128,13 +128,19 @@ class SyncItems(Iterator[T], Generic[T]):
 
     def __next__(self) -> T:
         box = self._box
+        if is_on(self._loop) and not (box.items or box.ended):
+            raise BlockingCallError(
+                "waiting for the next item would block the very loop that brings it; "
+                "iterate with `async for` there"
+            )
         if self._source is not None:
             source, self._source = self._source, None
             sink = Sink[T](self._loop, box.put, box.fail, box.end)
             self._subscription = sink
             pulled(self._loop, sink)
             # subscribes over there: this thread may have a loop of its own, which it is blocking
-            sink.begin(source.subscribe)
+            if not hop(self._loop, sink.begin, source.subscribe):
+                box.fail(RunCancelledError("the event loop that brings the items is closed"))
         try:
             while True:
                 if box.items:
@@ -142,11 +148,6 @@ class SyncItems(Iterator[T], Generic[T]):
                 if box.ended:
                     box.raise_error()
                     raise StopIteration
-                if is_on(self._loop):
-                    raise BlockingCallError(
-                        "waiting for the next item would block the very loop that brings it; "
-                        "iterate with `async for` there"
-                    )
                 self._filled.clear()
                 if not box.items and not box.ended:
                     self._filled.wait()

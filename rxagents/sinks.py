@@ -65,7 +65,12 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
         """Runs `start` on the loop: through the trampoline if this is its thread, else by a hop."""
         if is_on(self.loop):
             trampolined(lambda: self._start(start))
-        elif not hop(self.loop, trampolined, lambda: self._start(start)):
+        else:
+            # through the trampoline here too: who subscribed has the disposable before the first item
+            enqueued(lambda: self._hop(start))
+
+    def _hop(self, start: Start[T]) -> None:
+        if not hop(self.loop, trampolined, lambda: self._start(start)):
             self.on_error(RunCancelledError("the event loop that this stream belongs to is closed"))
 
     def _start(self, start: Start[T]) -> None:
@@ -84,6 +89,8 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
 
     def on_next(self, value: T) -> None:
         if self.stopped:
+            # by another thread, maybe, whose word for it waits on the loop behind the source itself
+            self._tear_down()
             return
         try:
             self._on_next(value)

@@ -17,8 +17,6 @@ from .values import Completion, Delta, FunctionResult, Message, Role, delta
 
 __all__ = ["MessageStream", "new_id"]
 
-_KEYS = frozenset(Delta.__annotations__)
-
 
 def new_id() -> str:
     """An id that no other item has, in no process."""
@@ -103,8 +101,7 @@ class MessageStream(Replay[Delta | FunctionResult]):
         if self.ended:
             return
         if type(item) is dict:
-            whole = len(item) >= 4 and item.keys() >= _KEYS and "role" not in item
-            self._append(item if whole else _made_whole(item))  # type: ignore[arg-type]
+            self._append(item if _is_whole(item) else _made_whole(item))  # type: ignore[arg-type]
         elif isinstance(item, str):
             self._append(delta(item))
         elif isinstance(item, Completion):
@@ -140,6 +137,12 @@ class MessageStream(Replay[Delta | FunctionResult]):
 
 def _ignore(_: object) -> None:
     pass
+
+
+def _is_whole(item: dict[str, Any]) -> bool:
+    # key by key, since this is asked for every token and sets would cost more
+    wire = "content" in item and "function_call" in item and "refusal" in item and "tool_calls" in item
+    return wire and "role" not in item
 
 
 def _made_whole(partial: dict[str, Any]) -> Delta:

@@ -205,29 +205,25 @@ class Message(BaseModel):
         return hash(self.hash_key)
 
 
-def _text_first(fields: dict[str, Any], content: object, role: Role) -> dict[str, Any]:
-    return {"role": role, "content": content, **fields}
-
-
 class UserMessage(Message):
     """A message of the user: `UserMessage("Hello")`."""
 
     def __init__(self, content: str | list[dict[str, Any]] | None = None, **fields: Any) -> None:
-        super().__init__(**_text_first(fields, content, "user"))
+        super().__init__(**{"role": "user", "content": content, **fields})
 
 
 class SystemMessage(Message):
     """A message of the system: `SystemMessage("Be brief.")`."""
 
     def __init__(self, content: str | list[dict[str, Any]] | None = None, **fields: Any) -> None:
-        super().__init__(**_text_first(fields, content, "system"))
+        super().__init__(**{"role": "system", "content": content, **fields})
 
 
 class AssistantMessage(Message):
     """A message of a model: `AssistantMessage("Hello", name="greeter")`."""
 
     def __init__(self, content: str | list[dict[str, Any]] | None = None, **fields: Any) -> None:
-        super().__init__(**_text_first(fields, content, "assistant"))
+        super().__init__(**{"role": "assistant", "content": content, **fields})
 
 
 def message_from(data: Mapping[str, Any]) -> Message:

@@ -21,6 +21,7 @@ from rxagents.blocks import Scope
 from rxagents.errors import where
 from rxagents.loops import shared_loop
 from rxagents.operators import text
+from rxagents.participants import until_ended
 from rxagents.replays import Replay
 from rxagents.sinks import Emitter, just
 from rxagents.testing import VirtualClock, virtual
@@ -207,8 +208,7 @@ def test_taking_two_tokens_of_an_endless_child_keeps_its_list_short(depth: int) 
         block = nested(depth, just(m))
         told: list[str] = []
         just(block).pipe(text(), ops.take(2)).subscribe(told.append, None, lambda: told.append(END))
-        while not block.ended:
-            await asyncio.sleep(0)
+        await until_ended(block)
         assert told == ["0", "1", END]
         assert m.ended
         assert m.length == 2
@@ -346,8 +346,8 @@ def test_a_child_of_another_loop_is_interrupted_on_its_own_loop() -> None:
     async def main() -> None:
         block = Block("b", forever(m))
         block.hold()
-        while not m.length:
-            await asyncio.sleep(0)
+        async for _ in m:
+            break
         block.interrupt()
         assert block.interrupted
 

@@ -20,10 +20,14 @@ from reactivex import operators as ops
 from reactivex.disposable import Disposable
 from reactivex.subject import Subject
 
+from rxagents import MessageStream, say, stream
 from rxagents.errors import RunCancelledError
 from rxagents.loops import on_dropped, shared_loop
+from rxagents.operators import text
+from rxagents.participants import until_ended
 from rxagents.replays import Replay
 from rxagents.schedulers import LoopScheduler
+from rxagents.sinks import just
 from rxagents.testing import VirtualClock, virtual
 from rxagents.testing.timelines import END, timeline
 
@@ -163,8 +167,7 @@ def test_taking_two_of_an_endless_synchronous_source_keeps_the_list_short(
         replay = Replay[int](source())
         outer = rx.of(0).pipe(ops.flat_map(lambda _: replay)) if in_trampoline else replay
         reader = Reader(outer.pipe(ops.take(2))).subscribe()
-        while not replay.ended:
-            await asyncio.sleep(0)
+        await until_ended(replay)
         assert reader.events == [0, 1, END]
         assert replay.items == (0, 1)
 
@@ -184,12 +187,39 @@ def test_taking_two_keeps_the_list_short_in_a_plain_thread_too(
     assert replay.items == (0, 1)
 
 
+def numbers() -> Iterator[str]:
+    for number in itertools.count():
+        yield str(number)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        lambda: Replay[Any](endless([])),
+        lambda: just(MessageStream(rx.from_iterable(numbers()))).pipe(text()),
+        lambda: say(numbers()),
+        lambda: say(rx.from_iterable(numbers())),
+        lambda: just(stream(numbers())).pipe(text(), ops.map(str)),
+    ],
+)
+def test_an_endless_synchronous_source_can_be_left_from_another_thread(
+    source: Callable[[], Observable[Any]],
+) -> None:
+    # while such a source emits, the loop hears nothing else
+    begun = threading.Event()
+    subscription = source().subscribe(lambda _: begun.set())
+    assert begun.wait(30)
+    subscription.dispose()
+    free = threading.Event()
+    shared_loop().call_soon_threadsafe(free.set)
+    assert free.wait(30)
+
+
 def test_a_hold_that_is_disposed_by_the_second_item_leaves_two_in_the_list() -> None:
     async def main() -> None:
         replay = Replay[int](endless([]).pipe(ops.do_action(lambda item: item < 2 or hold.dispose())))
         hold = replay.hold()
-        while not replay.ended:
-            await asyncio.sleep(0)
+        await until_ended(replay)
         assert replay.items == (0, 1)
 
     asyncio.run(main())
@@ -516,8 +546,7 @@ def test_two_running_loops_read_one_stream() -> None:
     async def gated() -> Any:
         for item in range(100):
             yield item
-        while not released.is_set():
-            await asyncio.sleep(0)
+        await asyncio.to_thread(released.wait, 30)
         yield "last"
 
     from rxagents.bridges import from_async_iterable
@@ -594,8 +623,8 @@ def test_a_stream_whose_loop_is_closed_ends_with_what_it_has() -> None:
 
     async def main() -> None:
         replay.hold()
-        while not replay.length:
-            await asyncio.sleep(0)
+        async for _ in replay:
+            break
 
     asyncio.run(main())
     assert not replay.ended
