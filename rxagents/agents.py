@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, TypeVar
@@ -27,6 +28,8 @@ from .values import ToolCall
 __all__ = ["Agent"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_log = logging.getLogger("rxagents.agent")
 
 
 class Agent(Participant):
@@ -133,7 +136,9 @@ class _Turn:
             await ask(agent.llm, self._request(messages), emit)
             calls = self.stream.assembled(begun).tool_calls
             if not calls:
+                _log.debug("%s: answered with %d deltas", agent.id, self.stream.length)
                 return
+            _log.debug("%s: calls %s", agent.id, ", ".join(call.function["name"] for call in calls))
             await self._answer(calls, emit)
             messages = messages + wire_turn(self.stream.assembled(begun))
         raise MaxRoundsError(

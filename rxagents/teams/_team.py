@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -26,6 +27,7 @@ from ._routing import PROMPT, choice_request, describe, read_choice
 __all__ = ["Team"]
 
 _TRIES = 3
+_log = logging.getLogger("rxagents.team")
 
 
 class Team(Participant):
@@ -157,12 +159,14 @@ class Team(Participant):
             try:
                 chosen, reason = read_choice(answer.text, candidates, tuple(self.members))
             except ValueError as error:
+                _log.warning("%s: its model named nobody who may speak next", self.id)
                 wrong.append((answer.text, str(error)))
                 entry: tuple[Any, ...] = ("error", "team/choice", self.id, answer.text)
                 data = {"team": self.id, "error": str(error)}
                 add(StateUpdate("choice", data, usage=answer.usage, log=(entry,)))
                 continue
             entry = ("info", "team/choice", self.id, chosen, reason)
+            _log.debug("%s: %s speaks next", self.id, chosen)
             data = {"team": self.id, "agent_id": chosen, "reason": reason}
             add(StateUpdate("choice", data, usage=answer.usage, log=(entry,)))
             return chosen

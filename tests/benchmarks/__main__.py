@@ -88,7 +88,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds; some seconds")
     quick = parser.parse_args().quick
-    chunks, rounds = (4_000, 7) if quick else (20_000, 15)
+    chunks, rounds = (12_000, 7) if quick else (20_000, 15)
     with canned_server(chunks) as url:
         if hasattr(os, "sched_setaffinity") and len(os.sched_getaffinity(0)) > 1:
             os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # the server keeps to the others
