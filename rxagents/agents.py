@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from reactivex import Observable
 
@@ -90,12 +90,24 @@ class Agent(Participant):
         self.params = params
         self._limit = Limit(max_threads)
 
+    @overload
+    def register_tool(self, function: F, /) -> F: ...
+    @overload
     def register_tool(
         self, *, name: str | None = None, description: str | None = None, timeout: float | None = None
-    ) -> Callable[[F], F]:
+    ) -> Callable[[F], F]: ...
+    def register_tool(
+        self,
+        function: F | None = None,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        timeout: float | None = None,
+    ) -> F | Callable[[F], F]:
         """Decorates a function that the model may call; the function itself stays as it is.
 
         Args:
+            function: The function, where the decorator stands without parentheses.
             name: The tool's name; by default the function's.
             description: What it does, for the model; by default the docstring's first paragraph.
             timeout: Seconds after which the model is told that it took too long.
@@ -105,7 +117,7 @@ class Agent(Participant):
             self.toolbox.add(Tool(function, name=name, description=description, timeout=timeout))
             return function
 
-        return register
+        return register if function is None else register(function)
 
     def turn(self, transcript: Transcript) -> Observable[Item]:
         return just(_Turn(self, transcript).stream)

@@ -12,14 +12,11 @@ from reactivex.disposable import Disposable
 from .errors import RunCancelledError
 from .inlets import listen
 from .sinks import Emitter, Sink
+from .tasks import keep
 
-__all__ = ["cancelled_tasks_ended", "forward", "from_async", "from_async_iterable"]
+__all__ = ["forward", "from_async", "from_async_iterable"]
 
 T = TypeVar("T")
-
-# The loop holds its tasks weakly; a task that waits for nothing but its own subscription would be
-# collected while somebody still listens.
-_tasks: set[asyncio.Task[None]] = set()
 
 
 def from_async(run: Callable[[Callable[[T], None]], Awaitable[None]]) -> Emitter[T]:
@@ -31,13 +28,12 @@ def from_async(run: Callable[[Callable[[T], None]], Awaitable[None]]) -> Emitter
     def start(sink: Sink[T]) -> abc.DisposableBase:
         def ended(task: asyncio.Task[None]) -> None:
             # here and not in the coroutine: a task may be cancelled before its first step
-            _tasks.discard(task)
             if not sink.stopped:
                 cause = "cancelled" if task.cancelled() else f"ended by {type(task.exception()).__name__}"
                 sink.on_error(RunCancelledError(f"the task that fed this stream was {cause}"))
 
         task = sink.loop.create_task(_drive(run, sink))
-        _tasks.add(task)
+        keep(task)
         task.add_done_callback(ended)
 
         def cancel() -> None:
@@ -46,14 +42,6 @@ def from_async(run: Callable[[Callable[[T], None]], Awaitable[None]]) -> Emitter
         return Disposable(cancel)
 
     return Emitter(start)
-
-
-async def cancelled_tasks_ended() -> None:
-    """Waits until what was cancelled on this loop has let go of its sockets; a second at the most."""
-    loop = asyncio.get_running_loop()
-    going = [task for task in _tasks if task.get_loop() is loop and task.cancelling()]
-    if going:
-        await asyncio.wait(going, timeout=1.0)
 
 
 async def _drive(run: Callable[[Callable[[T], None]], Awaitable[None]], sink: Sink[T]) -> None:

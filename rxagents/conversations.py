@@ -113,7 +113,17 @@ class Conversation(Sequence[Message]):
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Conversation:
-        """The conversation that `to_dict` wrote."""
+        """The conversation that `to_dict` wrote.
+
+        Raises:
+            InputError: The data is something else.
+        """
+        unknown = sorted(set(data) - {"messages", "variables", "usage", "log"})
+        if unknown:
+            raise InputError(
+                "a stored conversation has 'messages', 'variables', 'usage' and 'log', and no "
+                f"{', '.join(map(repr, unknown))}"
+            )
         restored = cls(data.get("messages", ()), data.get("variables"))
         counted = Usage(**data.get("usage", {}))
         said = restored.transcript.usage
@@ -125,6 +135,12 @@ class Conversation(Sequence[Message]):
         log = tuple(tuple(entry) for entry in data.get("log", ()))
         restored.follow(StateUpdate("restored", usage=beside, log=log))
         return restored
+
+    def __deepcopy__(self, _: dict[int, Any]) -> Conversation:
+        return self.fork()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Conversation.from_dict, (self.to_dict(),)
 
     def __len__(self) -> int:
         return len(self.transcript)

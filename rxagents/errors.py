@@ -32,6 +32,8 @@ same stands in one exception note (`in team > agent1`), so that a traceback show
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "AgentError",
     "BlockingCallError",
@@ -61,6 +63,10 @@ __all__ = [
 
 class RxAgentsError(Exception):
     """The root: everything that rxagents raises of its own."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # a stock exception is made anew from its positional arguments, and some of these need others
+        return _restored, (type(self), self.args), self.__dict__
 
 
 class ConfigurationError(RxAgentsError, ValueError):
@@ -169,6 +175,12 @@ class RunCancelledError(RxAgentsError):
 
 class NoRealTimeError(RxAgentsError):
     """A socket was opened under the virtual clock, where no real time passes."""
+
+
+def _restored(kind: type[RxAgentsError], args: tuple[Any, ...]) -> RxAgentsError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    return error
 
 
 def where(error: BaseException) -> tuple[str, ...]:

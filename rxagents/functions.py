@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, overload
 
 import reactivex as rx
 from reactivex import Observable, abc
@@ -101,21 +101,34 @@ def _replied(participant: Participant, reply: Callable[[], Any]) -> Observable[I
 class _AgentDecorator:
     """`@agent`, `@agent(id=…)` and `@agent.live`."""
 
+    @overload
+    def __call__(self, function: Function, /) -> Participant: ...
+    @overload
+    def __call__(
+        self, *, id: str | None = None, description: str | None = None
+    ) -> Callable[[Function], Participant]: ...
     def __call__(
         self, function: Function | None = None, *, id: str | None = None, description: str | None = None
-    ) -> Any:
+    ) -> Participant | Callable[[Function], Participant]:
         """Makes an agent of a function that is called with the Transcript at its turn.
 
         Args:
-            function: Plain or async; returns or yields anything that `say` takes.
+            function: Plain or async; returns or yields anything that `say` takes. It runs on the
+                event loop: let it await what takes long (`asyncio.to_thread` for what blocks).
             id: Its id; by default the function's name.
             description: By default the first line of the docstring.
         """
         return self._decorated(FunctionAgent, function, id, description)
 
+    @overload
+    def live(self, function: Function, /) -> Participant: ...
+    @overload
+    def live(
+        self, *, id: str | None = None, description: str | None = None
+    ) -> Callable[[Function], Participant]: ...
     def live(
         self, function: Function | None = None, *, id: str | None = None, description: str | None = None
-    ) -> Any:
+    ) -> Participant | Callable[[Function], Participant]:
         """Makes an agent of a function that is called at once, with the messages as they come.
 
         Args:
@@ -131,7 +144,7 @@ class _AgentDecorator:
         function: Function | None,
         id: str | None,
         description: str | None,
-    ) -> Any:
+    ) -> Participant | Callable[[Function], Participant]:
         def decorate(function: Function) -> Participant:
             if not callable(function):
                 raise ConfigurationError(

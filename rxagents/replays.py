@@ -10,10 +10,10 @@ from typing import Any, NoReturn, TypeVar
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
+from .async_items import AsyncItems
 from .cursors import Cursor
 from .errors import RunCancelledError, where
 from .inlets import listen
-from .iterators import AsyncItems
 from .loops import current_loop, dropped, enqueued, hop, is_on, retain
 from .work import together
 

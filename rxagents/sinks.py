@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
+from .async_items import AsyncItems
 from .errors import RunCancelledError
 from .loops import current_loop, dropped, enqueued, hop, is_on, retain, trampolined
 
@@ -114,6 +115,11 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
         self._tell(error)
         self._tear_down()
 
+    def on_error_first(self, error: Exception) -> None:
+        """The error, unless the end was told already: for one that comes by more than one way."""
+        if not self.stopped:
+            self.on_error(error)
+
     def _tell(self, error: Exception) -> None:
         if self._on_error is None:
             dropped(error, "a stream failed and its subscriber has no on_error")
@@ -182,6 +188,13 @@ class Emitter(Observable[T]):
         sink: Sink[T] = Sink(current_loop(), on_next, on_error, on_completed)
         sink.begin(self._begin)
         return sink
+
+    def __aiter__(self) -> AsyncItems[T]:
+        return AsyncItems(self)
+
+    def __iter__(self) -> NoReturn:
+        # stock observables index for ever: `for` would never end
+        raise TypeError("a stream comes piece by piece: read it with `async for`, not `for`")
 
 
 def just(*items: T) -> Emitter[T]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import reduce
 from itertools import islice
 from types import MappingProxyType
 from typing import Any, NamedTuple, overload
@@ -110,6 +111,12 @@ class Transcript(Sequence[Message]):
         )
 
     __hash__ = None  # type: ignore[assignment]
+
+    def __deepcopy__(self, _: dict[int, Any]) -> Transcript:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _refolded, (self._ledger.folds[: self._folds],)
 
     def __repr__(self) -> str:
         return f"<Transcript of {len(self)} messages>"
@@ -217,6 +224,10 @@ class Transcript(Sequence[Message]):
         ledger.folds = self._ledger.folds[: self._folds]
         ledger.seen = {fold.id: at for at, fold in enumerate(ledger.folds)}
         return ledger
+
+
+def _refolded(folds: list[_Fold]) -> Transcript:
+    return reduce(Transcript._with, folds, Transcript())
 
 
 def _counts(message: Message) -> bool:

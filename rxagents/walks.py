@@ -148,4 +148,4 @@ class _Messages:
     def _fail(self, error: Exception) -> None:
         if not self._failed:  # the blocks around fail with it
             self._failed = True
-            afterwards(partial(self._sink.on_error, error))
+            afterwards(partial(self._sink.on_error_first, error))

@@ -11,17 +11,19 @@ from typing import Any
 from reactivex import Observable
 from reactivex.disposable import CompositeDisposable, Disposable
 
-from .bridges import cancelled_tasks_ended, forward, from_async
+from .async_items import AsyncItems
+from .bridges import forward, from_async
 from .conversations import Conversation
 from .errors import BlockingCallError, ConfigurationError, WorkflowBusyError
 from .flatten import say
-from .iterators import AsyncItems, SyncItems
 from .loops import current_loop, is_on, shared_loop
 from .operators import Marker
 from .participants import Emit, until_ended
 from .replays import Replay
 from .runs import Run, RunResult
 from .sinks import Emitter, Sink, just
+from .sync_items import SyncItems
+from .tasks import cancelled_tasks_ended
 from .transcripts import Item, Transcript
 from .values import SystemMessage
 
@@ -146,8 +148,7 @@ class Workflow:
     def arun_stream(self, input: Any, *, state: bool = False) -> AsyncItems[Marker]:
         """The markers of a run, for `async for`; also an async context manager that closes it.
 
-        Closing the iterator, leaving the context, dropping it and cancelling the task dispose the
-        run. It begins with the first step.
+        It begins with the first step; closing, dropping, cancelling and leaving it dispose the run.
         """
         seat = _Seat()
         return AsyncItems(self._observed(input, state, seat), seat.leave)
@@ -157,11 +158,10 @@ class Workflow:
         return self._observed(input, state, _Seat())
 
     def _observed(self, input: Any, state: bool, seat: _Seat) -> Observable[Marker]:
-        say(input)  # refuses here what is no message
+        said = say(input)
 
         def start(sink: Sink[Marker]) -> CompositeDisposable:
-            # said anew for each run, since a conversation takes an item in only once
-            run = self._new_run(say(input), sink.loop)
+            run = self._new_run(said, sink.loop)
             run.read_by(lambda: seat.left or sink.stopped)
             markers = run.markers(state=state).subscribe(sink)
             return CompositeDisposable(Disposable(run.dispose), markers)
@@ -191,7 +191,7 @@ class Workflow:
             return run
 
     def _ended(self, run: Run) -> None:
-        _log.debug("%r: the run ended: %s, %s", self.askable, run.result, run.result and run.result.usage)
+        _log.debug("%r: the run ended: %s", self.askable, run.result)
         if self._current is run:
             self._current = None
 

@@ -20,12 +20,14 @@ from reactivex import operators as ops
 from reactivex.disposable import Disposable
 from reactivex.subject import Subject
 
-from rxagents.bridges import cancelled_tasks_ended, forward, from_async, from_async_iterable
+from rxagents.async_items import AsyncItems
+from rxagents.bridges import forward, from_async, from_async_iterable
 from rxagents.errors import BlockingCallError, RunCancelledError
-from rxagents.iterators import AsyncItems, SyncItems
 from rxagents.loops import on_dropped, shared_loop
 from rxagents.replays import Replay
 from rxagents.sinks import Emitter, Sink, just
+from rxagents.sync_items import SyncItems
+from rxagents.tasks import cancelled_tasks_ended
 from rxagents.testing import virtual
 from rxagents.testing.timelines import END, timeline
 
@@ -535,7 +537,7 @@ def test_ctrl_c_disposes_and_the_program_ends(where: str, kept: str) -> None:
     program = textwrap.dedent(
         f"""
         import signal
-        from rxagents.iterators import SyncItems
+        from rxagents.sync_items import SyncItems
         from rxagents.loops import shared_loop
         from rxagents.sinks import Emitter
 

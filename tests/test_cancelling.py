@@ -15,7 +15,7 @@ import reactivex as rx
 from reactivex import operators as rx_ops
 
 from rxagents import Agent, ChatRequest, OpenAILLM, Workflow
-from rxagents.iterators import AsyncItems
+from rxagents.async_items import AsyncItems
 from rxagents.llm import Call, Reply
 from rxagents.loops import shared_loop
 from rxagents.operators import until

@@ -386,7 +386,7 @@ def test_an_endless_iterator_of_the_main_thread_does_not_keep_the_script_alive()
     code, out, err = script(
         AGENT
         + """
-    from rxagents.iterators import SyncItems
+    from rxagents.sync_items import SyncItems
     from rxagents.loops import shared_loop
     from rxagents.replays import Replay
     items = SyncItems(Replay(rx.concat(rx.of("a"), rx.never())), shared_loop())

@@ -20,7 +20,7 @@ import pytest
 from openai import APITimeoutError, AsyncOpenAI, OpenAI
 from pydantic import BaseModel
 
-from rxagents.bridges import cancelled_tasks_ended, forward
+from rxagents.bridges import forward
 from rxagents.errors import (
     ConfigurationError,
     ModelConnectionError,
@@ -35,6 +35,7 @@ from rxagents.llm.openai_chat import OpenAILLM
 from rxagents.llm.replies import Call
 from rxagents.llm.requests import LLM, ChatRequest, LLMConstraints
 from rxagents.loops import shared_loop
+from rxagents.tasks import cancelled_tasks_ended
 from rxagents.testing.faults import Dropped, HTTPFault, Malformed, Paused, Raw, Stalled
 from rxagents.testing.openai_server import OpenAIServer
 from rxagents.values import Completion, Usage, delta

@@ -45,7 +45,7 @@ from rxagents import (
     as_agent,
     say,
 )
-from rxagents.iterators import AsyncItems
+from rxagents.async_items import AsyncItems
 from rxagents.llm import Call, Reply
 from rxagents.loops import shared_loop
 from rxagents.operators import map_tokens, text, until

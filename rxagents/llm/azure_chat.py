@@ -15,6 +15,7 @@ import httpx2
 from openai import AsyncAzureOpenAI, AsyncOpenAI
 
 from ..errors import ConfigurationError
+from ..tasks import to_its_end
 from ..threads import call_in_thread
 from .chat_completions import ChatCompletions
 from .client_settings import merged_settings, new_client, shown_address
@@ -147,7 +148,7 @@ async def _opened(
         else:
             access["azure_ad_token_provider"] = _default_token_provider(stack)
         client = new_client(AsyncAzureOpenAI, _ADDRESS, **connection, **access)
-        stack.push_async_callback(client.close)
+        stack.push_async_callback(lambda: to_its_end(client.close()))
         yield client
 
 
@@ -194,7 +195,7 @@ def _default_token_provider(stack: AsyncExitStack) -> Callable[[], Awaitable[str
             "`api_key` or `azure_ad_token_provider`; or, to use Microsoft Entra ID, "
             "pip install rxagents[azure]"
         ) from error
-    stack.push_async_callback(credential.close)
+    stack.push_async_callback(lambda: to_its_end(credential.close()))
     provider = identity.get_bearer_token_provider(credential, _SCOPE)
 
     async def token() -> str:

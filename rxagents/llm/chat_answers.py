@@ -8,7 +8,7 @@ content type: no line of a stream that means anything begins with `{` or `<`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from typing import Any
 
@@ -16,6 +16,7 @@ import httpx2
 from pydantic_core import from_json, to_json
 
 from ..errors import ModelProtocolError
+from ..tasks import to_its_end
 from ..values import Completion, Delta
 from .chat_stream import ChatStreamDecoder
 
@@ -60,7 +61,7 @@ async def read_answer(response: httpx2.Response, emit: Callable[[Delta], None]) 
         return decoder.completion
     finally:
         if not response.is_closed:
-            await _to_its_end(_let_go(response, chunks))
+            await to_its_end(_let_go(response, chunks))
 
 
 async def _begun(chunks: AsyncGenerator[bytes, None]) -> bytes:
@@ -144,22 +145,3 @@ async def _let_go(response: httpx2.Response, chunks: AsyncGenerator[bytes, None]
     # In this order: a generator that is closed first would close the response from within.
     await response.aclose()
     await chunks.aclose()
-
-
-async def _to_its_end(closing: Coroutine[Any, Any, None]) -> None:
-    """Awaits the closing of a response in a task of its own, and only then lets itself be cancelled.
-
-    A cancellation that is still to be delivered would otherwise hit the first await of the closing,
-    and the connection would stay open and taken for as long as its client.
-    """
-    task = asyncio.ensure_future(closing)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait((task,))
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if not task.cancelled():
-        task.exception()  # the connection is gone, however it went; what was said before counts
-    if cancelled is not None:
-        raise cancelled

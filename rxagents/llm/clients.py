@@ -11,13 +11,19 @@ import asyncio
 import os
 import threading
 from asyncio import AbstractEventLoop
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, MutableMapping
 from typing import TypeAlias
 from weakref import WeakKeyDictionary, WeakSet, finalize
 
 from openai import AsyncOpenAI
 
+from ..loops import hop
+from ..tasks import keep, to_its_end
+
 __all__ = ["LoopClients"]
+
+# Seconds.
+_GRACE = 0.1
 
 _Opening: TypeAlias = Callable[[], AsyncGenerator[AsyncOpenAI, None]]
 
@@ -30,8 +36,9 @@ class LoopClients:
     Each is held by an async generator that has been started on its loop: the loop knows such
     generators, and `shutdown_asyncgens` (which `asyncio.run` calls, and the shared loop at its end)
     runs them to their end, while the loop can still close the client's idle sockets. If the model
-    is dropped first, Python has the loop end the generator. Only a loop that is closed without
-    `shutdown_asyncgens` leaves sockets open, and then asyncio itself warns of them.
+    is dropped first, its clients are closed a moment later: not at once, because it is often dropped
+    when its loop is about to end, which would cut a closing that has begun. Only a loop that is
+    closed without `shutdown_asyncgens` leaves sockets open, and then asyncio itself warns of them.
 
     Args:
         opening: An async generator function that yields one client, and closes it afterwards. It
@@ -46,7 +53,7 @@ class LoopClients:
         _all.add(self)
         # The finalizer holds the clients: dropped in a cycle with the model, they would be torn down
         # by the garbage collector, open sockets first, instead of by their generators.
-        finalize(self, self._held.clear).atexit = False
+        finalize(self, _close_soon, self._held).atexit = False
 
     async def current(self) -> AsyncOpenAI:
         """The client of the running loop, made if there is none yet.
@@ -81,6 +88,29 @@ class LoopClients:
         self._held.clear()
         self._lock = threading.Lock()
         return held
+
+
+# What is to be closed since its model was dropped, with its loop: kept, so that a loop which ends
+# before that still knows it.
+_left: dict[AsyncGenerator[AsyncOpenAI, None], AbstractEventLoop] = {}
+
+
+def _close_soon(clients: MutableMapping[AbstractEventLoop, _Held]) -> None:
+    # runs in a finalizer, in any thread: it only leaves word for the loops
+    for generator in [each for each, loop in list(_left.items()) if loop.is_closed()]:
+        _left.pop(generator, None)
+    for loop, (generator, _) in list(clients.items()):
+        _left[generator] = loop
+        hop(loop, loop.call_later, _GRACE, _close, generator)
+    clients.clear()
+
+
+def _close(generator: AsyncGenerator[AsyncOpenAI, None]) -> None:
+    async def close() -> None:
+        await generator.aclose()
+        _left.pop(generator, None)
+
+    keep(asyncio.ensure_future(to_its_end(close())))
 
 
 _all: WeakSet[LoopClients] = WeakSet()

@@ -11,6 +11,7 @@ import httpx2
 from openai import AsyncOpenAI
 
 from ..errors import ConfigurationError
+from ..tasks import to_its_end
 from .chat_completions import ChatCompletions
 from .client_settings import merged_settings, new_client, shown_address
 from .clients import LoopClients
@@ -128,4 +129,4 @@ async def _opened(api_key: Any, base_url: str | None) -> AsyncGenerator[AsyncOpe
     try:
         yield client
     finally:
-        await client.close()
+        await to_its_end(client.close())

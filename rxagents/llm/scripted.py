@@ -34,7 +34,9 @@ class ScriptedLLM:
     ```
 
     Args:
-        script: A list of answers, a list of rules, or a function from the ChatRequest.
+        script: A list of answers, a list of rules, or a function from the ChatRequest; an answer is
+            text, a `Call`, a list of Calls, a dict, a `Reply` or an exception. `Call`, `Reply` and
+            `Rule` are in `rxagents.llm`.
         delay: Seconds between two deltas. With 0, all is emitted on subscribe; else the scheduler
             that is passed to `subscribe` tells the time, or, if there is none, the running loop.
         constraints: What this model shall not be able to do.

@@ -70,4 +70,5 @@ def _plain(message: Message, role: str) -> dict[str, Any]:
 
 
 def _is_empty(message: Message) -> bool:
-    return not (message.content or message.steps or message.refusal)
+    # of a model's turn that was cut before it began; what a user says counts, even if it is nothing
+    return message.role == "assistant" and not (message.content or message.steps or message.refusal)

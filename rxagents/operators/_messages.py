@@ -26,7 +26,8 @@ def messages(
 ) -> Callable[[Observable[Item]], Observable[MessageStream]]:
     """Every message as it begins, as a MessageStream.
 
-    Completes with the conversation; fails with its first error.
+    Completes with the conversation; fails with its first error. Leaving it (`ops.first()`) leaves the
+    conversation, and cuts the messages that nobody reads yet; `shared()` before it keeps them.
 
     ```
     items      --(B|)
@@ -65,7 +66,7 @@ def _finished(stream: MessageStream) -> Observable[Message]:
     def start(sink: Sink[Message]) -> Any:
         def on_error(error: Exception) -> None:
             # when the blocks around have failed as well, and with that have said where it was
-            afterwards(partial(sink.on_error, error))
+            afterwards(partial(sink.on_error_first, error))
 
         return listen(stream.message, sink.loop, sink.on_next, on_error, sink.on_completed)
 

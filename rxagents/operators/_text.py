@@ -146,7 +146,7 @@ class _Reader(CompositeDisposable):
 
         def on_error(error: Exception) -> None:
             # when the blocks around have failed as well, and with that have said where it was
-            afterwards(partial(self._sink.on_error, error))
+            afterwards(partial(self._sink.on_error_first, error))
 
         def on_completed() -> None:
             self._reading -= 1
@@ -170,6 +170,6 @@ class _Reader(CompositeDisposable):
 
     def _end(self) -> None:
         if self._outer_error is not None:
-            self._sink.on_error(self._outer_error)
+            self._sink.on_error_first(self._outer_error)
         else:
             self._sink.on_completed()

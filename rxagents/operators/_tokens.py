@@ -7,11 +7,11 @@ from typing import Any
 
 from reactivex import Observable, abc
 
+from ..async_items import AsyncItems
 from ..blocks import Block
 from ..bridges import from_async
-from ..errors import placed
+from ..errors import InputError, placed
 from ..inlets import listen
-from ..iterators import AsyncItems
 from ..replays import Replay
 from ..sinks import Emitter, Sink
 from ..streams import MessageStream
@@ -42,6 +42,11 @@ def map_tokens(function: Callable[[str], str | None]) -> Operator:
             def on_next(item: Any) -> None:
                 if type(item) is dict and item["content"]:
                     mapped = function(item["content"])
+                    if not isinstance(mapped, str | None):
+                        raise InputError(
+                            f"map_tokens: the function gave {type(mapped).__name__}; a token is a str, or "
+                            "None to take it out"
+                        )
                     item = _with_text(item, mapped)
                     if mapped is None and not _carries(item):
                         return

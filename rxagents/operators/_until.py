@@ -9,6 +9,7 @@ from reactivex import Observable
 from reactivex.disposable import CompositeDisposable
 
 from ..blocks import StateUpdate
+from ..errors import ConfigurationError
 from ..inlets import listen
 from ..replays import Replay
 from ..sinks import Emitter, Sink
@@ -34,6 +35,12 @@ def until(signal: Observable[Any]) -> Callable[[Observable[Item]], Observable[It
     cut      --Well-let|
     ```
     """
+
+    if not isinstance(signal, Observable):
+        raise ConfigurationError(
+            f"until: the signal is an observable, not {type(signal).__name__}; for some seconds "
+            "give reactivex.timer(seconds)"
+        )
 
     def operator(source: Observable[Item]) -> Observable[Item]:
         return Emitter(lambda sink: _Cut(sink, source, signal))

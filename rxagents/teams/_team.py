@@ -170,10 +170,11 @@ class Team(Participant):
             data = {"team": self.id, "agent_id": chosen, "reason": reason}
             add(StateUpdate("choice", data, usage=answer.usage, log=(entry,)))
             return chosen
+        told = " ".join(dict.fromkeys(error for _, error in wrong))
         raise located(
             RoutingError(
                 f"team {self.id}: its model was asked {_TRIES} times who speaks next and named nobody who "
-                f"may: {'; '.join(error for _, error in wrong)} Check the descriptions of the members, or "
+                f"may: {told} Check the descriptions of the members, or "
                 "give another model"
             ),
             "router",

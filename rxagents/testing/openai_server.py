@@ -35,7 +35,7 @@ class OpenAIServer:
 
     Args:
         script: What it answers: a list of answers, a list of rules, or a function from the
-            request's JSON body; see `rxagents.llm.scripted`. An answer may be one of
+            request's JSON body; see `rxagents.llm.scripts`. An answer may be one of
             `rxagents.testing.faults` too. An exception is sent as status 500, a ScriptError as 400.
         delay: Seconds (real ones) between two events of a stream; without effect with `burst`.
         host: Where it listens.

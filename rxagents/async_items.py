@@ -1,0 +1,102 @@
+"""AsyncItems: `async for` over an observable."""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import AbstractEventLoop
+from collections.abc import AsyncIterator, Callable
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from reactivex import abc
+
+from .loops import hop
+from .mailboxes import AsyncBell, Mailbox
+from .tasks import cancelled_tasks_ended
+
+__all__ = ["AsyncItems"]
+
+T = TypeVar("T")
+
+
+class AsyncItems(AsyncIterator[T], Generic[T]):
+    """An async iterator over an observable, and an async context manager that closes it.
+
+    It subscribes at the first step. Closing, leaving the context, cancelling the waiting task and
+    dropping the last reference dispose the subscription; nothing points back at the iterator, so
+    that the last one works.
+
+    Args:
+        source: The observable.
+        on_left: Called at once when the iterator is left before its end, maybe by a finalizer, which
+            may run anywhere: it must not wait nor lock.
+    """
+
+    def __init__(self, source: abc.ObservableBase[T], on_left: Callable[[], None] | None = None) -> None:
+        self._source: abc.ObservableBase[T] | None = source
+        self._on_left = on_left or _nothing
+        self._box: Mailbox[T] | None = None
+        self._bell: AsyncBell | None = None
+        self._subscription: abc.DisposableBase | None = None
+        self._loop: AbstractEventLoop | None = None
+
+    def __aiter__(self) -> AsyncItems[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        box, bell = self._opened()
+        while True:
+            if box.items:
+                return box.items.popleft()
+            if box.ended:
+                box.raise_error()
+                raise StopAsyncIteration
+            try:
+                await bell.wait(lambda: bool(box.items or box.ended))
+            except asyncio.CancelledError:
+                self._dispose()
+                raise
+
+    def _opened(self) -> tuple[Mailbox[T], AsyncBell]:
+        if self._box is None or self._bell is None:
+            self._loop = asyncio.get_running_loop()
+            bell = AsyncBell(self._loop)
+            box: Mailbox[T] = Mailbox(bell.ring)
+            if self._source is None:  # closed before it began
+                box.ended = True
+            else:
+                self._subscription = self._source.subscribe(box.put, box.fail, box.end)
+            self._box, self._bell = box, bell
+        return self._box, self._bell
+
+    async def aclose(self) -> None:
+        """Disposes the subscription and lets what it cancelled clean up; the iterator is at its end."""
+        self._dispose()
+        await cancelled_tasks_ended()
+
+    def _dispose(self) -> None:
+        self._source = None
+        if self._subscription is not None:
+            self._on_left()
+            self._subscription.dispose()
+        if self._box is not None:
+            self._box.close()
+
+    async def __aenter__(self) -> AsyncItems[T]:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        # a finalizer may run anywhere, at any moment: it only leaves word for the loop
+        subscription: Any = getattr(self, "_subscription", None)
+        if subscription is not None and self._loop is not None:
+            self._on_left()
+            hop(self._loop, subscription.dispose)
+
+
+def _nothing() -> None:
+    pass

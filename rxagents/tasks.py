@@ -1,0 +1,46 @@
+"""The tasks that feed streams: kept while they run, and waited for when they were cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+__all__ = ["cancelled_tasks_ended", "keep", "to_its_end"]
+
+# The loop holds its tasks weakly; a task that waits for nothing but its own subscription would be
+# collected while somebody still listens.
+_tasks: set[asyncio.Task[None]] = set()
+
+
+def keep(task: asyncio.Task[None]) -> None:
+    """Keeps a task until it has ended."""
+    _tasks.add(task)
+    task.add_done_callback(_tasks.discard)
+
+
+async def cancelled_tasks_ended() -> None:
+    """Waits until what was cancelled on this loop has let go of its sockets; a second at the most."""
+    loop = asyncio.get_running_loop()
+    going = [task for task in _tasks if task.get_loop() is loop and task.cancelling()]
+    if going:
+        await asyncio.wait(going, timeout=1.0)
+
+
+async def to_its_end(closing: Coroutine[Any, Any, None]) -> None:
+    """Awaits what closes something in a task of its own, and only then lets itself be cancelled.
+
+    A cancellation that is still to be delivered would otherwise hit the first await of the closing,
+    and a connection would stay open and taken for as long as its client.
+    """
+    task = asyncio.ensure_future(closing)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait((task,))
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if not task.cancelled():
+        task.exception()  # it is gone, however it went; what was said before counts
+    if cancelled is not None:
+        raise cancelled
