@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from functools import partial
 from typing import Any, TypeVar, overload
 
@@ -18,7 +20,7 @@ from .llm.wire import OthersAs, wire_messages, wire_turn
 from .loops import dropped
 from .participants import Emit, Participant, ask, check_model
 from .sinks import just
-from .strategies import AllMessagesStrategy, ReadingStrategy, read
+from .strategies import ReadingStrategy, check_strategy, read
 from .streams import MessageStream
 from .toolboxes import Toolbox
 from .tools import Tool
@@ -57,7 +59,8 @@ class Agent(Participant):
             `user` only where the request would hold no user message.
         max_rounds: Model calls in one turn; a model that still calls tools then fails the turn.
         max_threads: How many blocking tools may be out at once.
-        params: Further parameters of each request (`temperature=0`).
+        params: Further parameters of each request (`temperature=0`); a name that closely resembles
+            one of the above is refused as misspelt.
     """
 
     def __init__(
@@ -67,7 +70,7 @@ class Agent(Participant):
         description: str = "",
         system_message: str = "",
         *,
-        tools: Iterable[Tool | Callable[..., Any]] = (),
+        tools: Iterable[Tool | Callable[..., Any]] | None = (),
         reading_strategy: ReadingStrategy | None = None,
         others_as: OthersAs | None = None,
         max_rounds: int = 20,
@@ -79,12 +82,16 @@ class Agent(Participant):
             raise ConfigurationError(
                 f"agent {id}: others_as is 'assistant', 'user' or None, not {others_as!r}"
             )
-        if max_rounds < 1:
-            raise ConfigurationError(f"agent {id}: max_rounds is {max_rounds}; it must be 1 or more")
+        if not isinstance(max_rounds, int) or max_rounds < 1:
+            raise ConfigurationError(
+                f"agent {id}: max_rounds is {max_rounds!r}; it must be a number, 1 or more"
+            )
+        if params:
+            _check_params(id, params)
         self.llm = check_model(f"agent {id}", llm)
         self.system_message = system_message
-        self.toolbox = Toolbox(tools)
-        self.reading_strategy = reading_strategy or AllMessagesStrategy()
+        self.toolbox = Toolbox(() if tools is None else tools)
+        self.reading_strategy = check_strategy(f"agent {id}", reading_strategy)
         self.others_as: OthersAs | None = others_as
         self.max_rounds = max_rounds
         self.params = params
@@ -130,6 +137,13 @@ class Agent(Participant):
         if self.system_message:
             messages.insert(0, {"role": "system", "content": self.system_message})
         return messages
+
+
+def _check_params(id: str, params: Iterable[str]) -> None:
+    own = [name for name in inspect.signature(Agent).parameters if name != "params"]
+    for name in params:
+        for meant in get_close_matches(name, own, n=1, cutoff=0.8):
+            raise ConfigurationError(f"agent {id} has no argument {name!r}; did you mean {meant!r}?")
 
 
 class _Turn:

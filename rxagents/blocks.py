@@ -59,7 +59,7 @@ class StateUpdate:
             extra["usage"] = self.usage.model_dump()
         if self.stop is not None:
             extra["stop"] = self.stop
-        return {"kind": self.kind, **self.data, **extra}
+        return {"kind": None, **self.data, **extra} | {"kind": self.kind}
 
 
 class Scope(Replay[Any]):
@@ -103,13 +103,20 @@ class Scope(Replay[Any]):
         return "interrupted" if cut else code
 
     def _append(self, item: Any) -> None:
-        if isinstance(item, StateUpdate):
-            self._note(item)
+        if not isinstance(item, Replay):
+            if isinstance(item, StateUpdate):
+                self._note(item)
+            super()._append(item)
+            return
+        # held before it is shown: a reader that leaves at the first sight of it is not the last one
+        item._on_loop(item._count_hold)
         super()._append(item)
-        if isinstance(item, Replay) and not self.ended:
-            self._open[item] = None
-            item.on_end(self._child_ended)
-            item._on_loop(item._retain)
+        if self.ended:
+            item._on_loop(item._release)
+            return
+        self._open[item] = None
+        item.on_end(self._child_ended)
+        item._on_loop(item._start)
 
     def _note(self, item: StateUpdate) -> None:
         if item.stop is not None:

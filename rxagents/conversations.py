@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
 from .blocks import StateUpdate
-from .errors import InputError
+from .errors import ConfigurationError, InputError
 from .replays import Replay
 from .streams import MessageStream
 from .transcripts import Item, Transcript
 from .values import Message, Usage, message_from
 
-__all__ = ["Conversation"]
+__all__ = ["Conversation", "held"]
 
 
 class Conversation(Sequence[Message]):
@@ -125,8 +125,9 @@ class Conversation(Sequence[Message]):
                 f"{', '.join(map(repr, unknown))}"
             )
         restored = cls(data.get("messages", ()), data.get("variables"))
-        counted = Usage(**data.get("usage", {}))
         said = restored.transcript.usage
+        stored = data.get("usage")
+        counted = said if stored is None else Usage(**stored)
         beside = Usage(
             completion_tokens=counted.completion_tokens - said.completion_tokens,
             prompt_tokens=counted.prompt_tokens - said.prompt_tokens,
@@ -157,3 +158,15 @@ class Conversation(Sequence[Message]):
 
     def __repr__(self) -> str:
         return f"<Conversation of {len(self)} messages>"
+
+
+def held(conversation: Conversation | None) -> Conversation:
+    """The conversation that is given, or a new one; refuses what is none."""
+    if conversation is None:
+        return Conversation()
+    if not isinstance(conversation, Conversation):
+        raise ConfigurationError(
+            f"conversation is a {type(conversation).__name__}; give a Conversation, such as "
+            "Conversation(messages)"
+        )
+    return conversation

@@ -183,6 +183,14 @@ def _restored(kind: type[RxAgentsError], args: tuple[Any, ...]) -> RxAgentsError
     return error
 
 
+def words(error: BaseException) -> str:
+    """What an error says, also where its own `__str__` fails."""
+    try:
+        return str(error)
+    except Exception:
+        return f"({type(error).__name__} without words: its __str__ raises)"
+
+
 def where(error: BaseException) -> tuple[str, ...]:
     """The places that the error passed, from the outside in."""
     return getattr(error, "_rxagents_where", ())
@@ -191,6 +199,23 @@ def where(error: BaseException) -> tuple[str, ...]:
 def located(error: Exception, place: str) -> Exception:
     """Adds a place in front of those that the error has passed, and keeps its one note up to date."""
     return placed(error, (place, *where(error)))
+
+
+def raisable(error: Exception, what: str) -> Exception:
+    """What a coroutine can raise in an error's place: the error itself, unless it is a stop of an iteration.
+
+    Python would replace such a one by a bare RuntimeError, which has lost its place.
+    """
+    if not isinstance(error, (StopIteration, StopAsyncIteration)):
+        return error
+    other = RuntimeError(f"{what} raised {type(error).__name__}, which means the end of an iteration")
+    other.__cause__ = error
+    return other
+
+
+def located_as(error: Exception, place: str) -> Exception:
+    """What to raise for an error of a place: located there, and such that a coroutine can raise it."""
+    return located(raisable(error, place), place)
 
 
 def unlocated(error: Exception) -> Exception:

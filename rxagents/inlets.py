@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from reactivex import Observable, abc
 
-from .loops import dropped, hop, is_on
+from .loops import dropped, hop, is_on, let_go
 from .schedulers import LoopScheduler
 
 __all__ = ["listen"]
@@ -106,7 +106,7 @@ class _Inlet(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
     def dispose(self) -> None:
         self._stopped = True
         if self.subscription is not None:
-            self.subscription.dispose()
+            let_go(self.subscription)
 
 
 def listen(
@@ -125,5 +125,5 @@ def listen(
     subscription = source.subscribe(inlet, scheduler=LoopScheduler(loop))
     inlet.subscription = subscription
     if inlet._stopped:
-        subscription.dispose()
+        let_go(subscription)
     return inlet

@@ -28,6 +28,7 @@ __all__ = [
     "enqueued",
     "hop",
     "is_on",
+    "let_go",
     "on_dropped",
     "pulled",
     "retain",
@@ -206,6 +207,14 @@ def enqueued(action: Callable[[], object]) -> None:
         action()
 
     CurrentThreadScheduler.singleton().schedule(run)
+
+
+def let_go(disposable: abc.DisposableBase) -> None:
+    """Disposes; what a foreign disposable raises must not keep anything else from ending."""
+    try:
+        disposable.dispose()
+    except Exception as error:
+        dropped(error, "a source raised when it was disposed")
 
 
 def _log_dropped(error: BaseException, what: str) -> None:

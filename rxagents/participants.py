@@ -6,18 +6,18 @@ import asyncio
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from reactivex import Observable
 
-from .blocks import Block, StateUpdate
+from .blocks import Block, Scope, StateUpdate
 from .bridges import forward, from_async
-from .errors import ConfigurationError, unlocated
+from .errors import ConfigurationError, raisable, unlocated
 from .llm.requests import LLM, ChatRequest
 from .loops import hop, is_on
 from .replays import Replay
 from .transcripts import Item, Transcript
-from .values import Usage
 
 __all__ = ["Emit", "Participant", "ask", "check_id", "check_model", "hear", "until_ended"]
 
@@ -50,7 +50,9 @@ class Participant(ABC):
 
     def __call__(self, source: Observable[Item]) -> Observable[Item]:
         async def take_turn(emit: Emit) -> None:
-            emit(self._block(await hear(source, emit)))
+            heard = await hear(source, emit)
+            if not heard.run_stopped:
+                emit(self._block(heard.transcript))
 
         return from_async(take_turn)
 
@@ -82,11 +84,22 @@ def check_model(what: str, llm: LLM) -> LLM:
     return llm
 
 
-async def hear(source: Observable[Item], emit: Emit) -> Transcript:
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What was heard: the items, what they came to, and whether one of them stopped the whole run."""
+
+    items: list[Item]
+    transcript: Transcript
+    run_stopped: bool
+
+
+async def hear(source: Observable[Item], emit: Emit) -> Heard:
     """Hears a conversation to its end, and gives what it came to.
 
     What has begun is held until then, so that it runs at once. StateUpdates are emitted again as
-    they come, and at the end one with the usage of what was heard.
+    they come, and at the end, be it a failure, one with what the messages and blocks brought beside
+    their words: usage, variables, log. A stop of the whole run that was asked for inside a block is
+    passed on too.
 
     Raises:
         Exception: What the source, or the first of its items, failed with.
@@ -110,10 +123,19 @@ async def hear(source: Observable[Item], emit: Emit) -> Transcript:
     finally:
         for hold in holds:
             hold.dispose()
-    consumed = Transcript().fold_all(replays).usage
-    if consumed != Usage():
-        emit(StateUpdate("usage", usage=consumed))
-    return Transcript().fold_all(items)
+        beside = Transcript().fold_all(replays)
+        if beside.usage or beside.variables or beside.log:
+            emit(StateUpdate("usage", usage=beside.usage, variables=dict(beside.variables), log=beside.log))
+    stops = [
+        item if isinstance(item, StateUpdate) else item.escaping_stop
+        for item in items
+        if isinstance(item, StateUpdate | Scope)
+    ]
+    run_stops = [stop for stop in stops if stop is not None and stop.stop is not None and stop.scope == "run"]
+    for stop in run_stops:
+        if stop not in items:
+            emit(stop)
+    return Heard(items, Transcript().fold_all(items), bool(run_stops))
 
 
 async def ask(llm: LLM, request: ChatRequest, emit: Callable[[Any], None]) -> None:
@@ -132,8 +154,8 @@ async def ask(llm: LLM, request: ChatRequest, emit: Callable[[Any], None]) -> No
             )
         await forward(answer, emit)
     except Exception as error:
-        unlocated(error)
-        raise
+        error = unlocated(raisable(error, f"the model of {request.agent}"))
+        raise error
 
 
 async def until_ended(replay: Replay[Any]) -> None:

@@ -14,7 +14,7 @@ from .async_items import AsyncItems
 from .cursors import Cursor
 from .errors import RunCancelledError, where
 from .inlets import listen
-from .loops import current_loop, dropped, enqueued, hop, is_on, retain
+from .loops import current_loop, dropped, enqueued, hop, is_on, let_go, retain
 from .work import together
 
 __all__ = ["Replay"]
@@ -156,8 +156,11 @@ class Replay(Observable[T]):
         self._cancel_if_left()
 
     def _retain(self) -> None:
-        self._holds += 1
+        self._count_hold()
         self._start()
+
+    def _count_hold(self) -> None:
+        self._holds += 1
 
     def _release(self) -> None:
         self._holds -= 1
@@ -187,7 +190,7 @@ class Replay(Observable[T]):
             self._fail(error)
             return
         if self.ended:
-            self._subscription.dispose()
+            let_go(self._subscription)
 
     def _accept(self, item: Any) -> None:
         if not self.ended:
@@ -227,7 +230,7 @@ class Replay(Observable[T]):
         self.ended = True  # only now, since other threads take it as leave to read what it came to
         self._source = None
         if self._subscription is not None:
-            self._subscription.dispose()
+            let_go(self._subscription)
         while self._witnesses:
             witness = self._witnesses.popleft()
             try:

@@ -14,6 +14,7 @@ from .operators import Marker, Shared, answer, markers
 from .participants import until_ended
 from .transcripts import Item, Transcript
 from .values import Message, Usage
+from .walks import last_message
 
 __all__ = ["Run", "RunResult"]
 
@@ -22,7 +23,7 @@ class RunResult(str):
     """How a run ended: a string equal to the result code, with what came of it.
 
     Attributes:
-        message: The last message, or None if nobody answered.
+        message: The last outermost message, as `answer()` gives it, or None if nobody answered.
         text: Its text, or "".
         usage: The tokens that all model calls of the run took.
         error: What the run failed with, or None.
@@ -162,10 +163,9 @@ class Run(Shared):
     def _settle(self) -> None:
         came = [item for item in self._items[self._asked :] if not isinstance(item, Transcript)]
         transcript = Transcript().fold_all(came)
-        spoken = [message for message in transcript if message.role == "assistant"]
         self.result = RunResult(
             self.code,
-            message=spoken[-1] if spoken else None,
+            message=last_message(came),
             usage=transcript.usage,
             error=self.error,
         )

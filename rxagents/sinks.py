@@ -17,7 +17,7 @@ from reactivex.disposable import Disposable
 
 from .async_items import AsyncItems
 from .errors import RunCancelledError
-from .loops import current_loop, dropped, enqueued, hop, is_on, retain, trampolined
+from .loops import current_loop, dropped, enqueued, hop, is_on, let_go, retain, trampolined
 
 __all__ = ["Emitter", "Sink", "just"]
 
@@ -86,7 +86,7 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
         if teardown is not None:
             self._teardown = teardown if isinstance(teardown, abc.DisposableBase) else Disposable(teardown)
             if self._torn:
-                self._teardown.dispose()
+                let_go(self._teardown)
 
     def on_next(self, value: T) -> None:
         if self.stopped:
@@ -155,7 +155,7 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
             return
         self._torn = True
         if self._teardown is not None:
-            self._teardown.dispose()
+            let_go(self._teardown)
         if self._release is not None:
             self._release()
 

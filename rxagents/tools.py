@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from .errors import ConfigurationError, ToolArgumentsError, ToolFailedError, ToolTimeoutError
+from .errors import ConfigurationError, ToolArgumentsError, ToolFailedError, ToolTimeoutError, words
 from .limits import Limit
 from .signatures import Signature, fits_as_name, name_of, origin_of
 from .threads import call_in_thread
@@ -147,7 +147,7 @@ class Tool:
         return result if inspect.isawaitable(result) else _encode(result)
 
     def _failed(self, error: BaseException) -> ToolFailedError:
-        return ToolFailedError(f"the tool {self.name!r} failed: {type(error).__name__}: {error}")
+        return ToolFailedError(f"the tool {self.name!r} failed: {type(error).__name__}: {words(error)}")
 
     def __repr__(self) -> str:
         return f"Tool({self.name!r})"

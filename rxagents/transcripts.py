@@ -163,7 +163,7 @@ class Transcript(Sequence[Message]):
 
     def with_message(self, message: Message, *, id: str | None = None) -> Transcript:
         """This transcript and one more message. One that was cut before anything came adds nothing."""
-        said = (message,) if _counts(message) else ()
+        said = (message,) if counts(message) else ()
         return self._with(_Fold(id or new_id(), said, usage=message.usage))
 
     def with_variables(self, variables: Mapping[str, Any]) -> Transcript:
@@ -230,7 +230,7 @@ def _refolded(folds: list[_Fold]) -> Transcript:
     return reduce(Transcript._with, folds, Transcript())
 
 
-def _counts(message: Message) -> bool:
+def counts(message: Message) -> bool:
     """Whether it is a message of the conversation: one that was cut before anything came is none."""
     cut = message.finish_reason in ("interrupted", "error")
     return not cut or bool(message.content or message.steps or message.refusal or message.tool_calls)
@@ -242,7 +242,7 @@ def _says_something(block: Block) -> bool:
     while stack:
         for item in stack.pop().items:
             if isinstance(item, MessageStream):
-                if item.result is not None and _counts(item.result):
+                if item.result is not None and counts(item.result):
                     return True
             elif isinstance(item, Scope) and not (isinstance(item, Block) and item.entry == "aside"):
                 stack.append(item)

@@ -12,8 +12,8 @@ from reactivex import Observable
 from .blocks import StateUpdate
 from .bridges import from_async
 from .errors import ConfigurationError, InputError, located
-from .loops import dropped
 from .participants import Emit, Participant
+from .prompts import is_builtin_input, not_heard, typed
 from .sinks import just
 from .streams import MessageStream
 from .threads import call_in_thread
@@ -26,7 +26,8 @@ class User(Participant):
     """A person in the conversation.
 
     `"interactive"`: at its turn the interaction function is asked, in a thread if it is not async,
-    and its answer is the user's message. `"unattended"`: nobody is there; the nearest team ends.
+    and its answer is the user's message; at the end of the input, told by an EOFError, the user has
+    left. `"unattended"`: nobody is there. Where nobody is, the nearest team ends.
 
     ```
     source        -q-|
@@ -39,7 +40,8 @@ class User(Participant):
         id: Its name in the conversation.
         mode: `"interactive"` or `"unattended"`.
         description: When to turn to the user; a team's model reads it.
-        interaction_function: Takes the prompt (`"user: "`), returns what was typed; default `input`.
+        interaction_function: Takes the prompt (`"user: "`), returns what was typed, and raises EOFError
+            when the user has left; by default the standard input is asked, as `input` does it.
     """
 
     def __init__(
@@ -53,33 +55,43 @@ class User(Participant):
         if mode not in ("interactive", "unattended"):
             raise ConfigurationError(f"user {id}: mode is 'interactive' or 'unattended', not {mode!r}")
         self.mode = mode
-        self.interaction_function = interaction_function or input
+        if interaction_function is None or is_builtin_input(interaction_function):
+            interaction_function = typed
+        self.interaction_function = interaction_function
 
     def _block(self, transcript: Transcript) -> Item:
-        if self.mode == "unattended":
-            return StateUpdate("stop", {"by": self.id}, stop="user", log=(("info", "agent/stop", self.id),))
-        return super()._block(transcript)
+        return self._stop() if self.mode == "unattended" else super()._block(transcript)
 
     def turn(self, transcript: Transcript) -> Observable[Item]:
-        return just(MessageStream(from_async(self._ask), name=self.id, role="user"))
+        return from_async(self._ask)
+
+    def _stop(self) -> StateUpdate:
+        return StateUpdate("stop", {"by": self.id}, stop="user", log=(("info", "agent/stop", self.id),))
 
     async def _ask(self, emit: Emit) -> None:
-        ask = self.interaction_function
-        prompt = f"{self.id}: "
-        on_dropped = partial(dropped, what=f"the input of {self.id} failed after its run had ended")
         try:
-            typed: Any
-            if inspect.iscoroutinefunction(ask):
-                typed = ask(prompt)
-            else:
-                typed = await call_in_thread(partial(ask, prompt), on_dropped=on_dropped)
-            if inspect.isawaitable(typed):  # as a callable object or a lambda may give it
-                typed = await typed
-            if not isinstance(typed, str):
-                raise InputError(
-                    f"user {self.id}: the interaction function gave {type(typed).__name__}, not str"
-                )
+            answer = await self._answer(f"{self.id}: ")
+        except EOFError:
+            emit(self._stop())
+            return
         except Exception as error:
             located(error, "interaction_function")
             raise
-        emit(typed)
+        # only now: somebody who leaves without a word has said nothing, not even an empty message
+        emit(MessageStream(just(answer), name=self.id, role="user"))
+
+    async def _answer(self, prompt: str) -> str:
+        ask = self.interaction_function
+        on_dropped = partial(not_heard, what=f"the input of {self.id}")
+        answer: Any
+        if inspect.iscoroutinefunction(ask):
+            answer = ask(prompt)
+        else:
+            answer = await call_in_thread(partial(ask, prompt), on_dropped=on_dropped)
+        if inspect.isawaitable(answer):  # as a callable object or a lambda may give it
+            answer = await answer
+        if not isinstance(answer, str):
+            raise InputError(
+                f"user {self.id}: the interaction function gave {type(answer).__name__}, not str"
+            )
+        return answer

@@ -8,7 +8,7 @@ nested blocks need no more of Python's stack than one.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -19,10 +19,11 @@ from .blocks import Block, StateUpdate
 from .inlets import listen
 from .sinks import Emitter, Sink
 from .streams import MessageStream
-from .transcripts import Item
+from .transcripts import Item, counts
+from .values import Message
 from .work import afterwards
 
-__all__ = ["Visitor", "Walk", "is_input", "message_streams"]
+__all__ = ["Visitor", "Walk", "is_input", "last_message", "message_streams"]
 
 F = TypeVar("F")
 
@@ -93,6 +94,20 @@ class Walk(CompositeDisposable, Generic[F]):
 def is_input(stream: MessageStream) -> bool:
     """Whether these are words that were put in: what a view shows is what came out."""
     return stream.role in ("user", "system", "developer", "tool")
+
+
+def last_message(items: Iterable[Item]) -> Message | None:
+    """The last outermost message: of the scope's own if it has any, else of its last block that has."""
+    stack = [list(items)]
+    while stack:
+        scope = stack.pop()
+        own = [item.result for item in scope if isinstance(item, MessageStream) and not is_input(item)]
+        said = [message for message in own if message is not None and counts(message)]
+        if said:
+            return said[-1]
+        blocks = [item for item in scope if isinstance(item, Block) and item.entry != "aside"]
+        stack.extend(list(block.items) for block in blocks)
+    return None
 
 
 def message_streams(

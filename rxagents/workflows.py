@@ -13,7 +13,7 @@ from reactivex.disposable import CompositeDisposable, Disposable
 
 from .async_items import AsyncItems
 from .bridges import forward, from_async
-from .conversations import Conversation
+from .conversations import Conversation, held
 from .errors import BlockingCallError, ConfigurationError, WorkflowBusyError
 from .flatten import say
 from .loops import current_loop, is_on, shared_loop
@@ -67,7 +67,7 @@ class Workflow:
             )
         self.askable = askable
         self.system_prompt = system_prompt
-        self._conversation = conversation if conversation is not None else Conversation()
+        self._conversation = held(conversation)
         self._current: Run | None = None
         self._starting = threading.Lock()
 
@@ -82,7 +82,7 @@ class Workflow:
         self._end_what_was_left()
         with self._starting:
             self._check_idle()
-            self._conversation = conversation
+            self._conversation = held(conversation)
 
     def start(self, input: Any) -> Run:
         """Begins a run: on the running loop of this thread, else on the shared one.

@@ -574,6 +574,13 @@ def test_an_id_that_does_not_fit_is_refused(id: Any) -> None:
         ({"llm": "gpt"}, "llm is a str; give a model"),
         ({"others_as": "system"}, "others_as is 'assistant', 'user' or None"),
         ({"max_rounds": 0}, "max_rounds is 0"),
+        ({"max_rounds": "x"}, "max_rounds is 'x'; it must be a number"),
+        ({"max_rounds": None}, "max_rounds is None; it must be a number"),
+        ({"reading_strategy": 5}, "agent a: reading_strategy is a int; give a function"),
+        ({"reading_strategy": 0}, "agent a: reading_strategy is a int; give a function"),
+        ({"sytem_message": "x"}, "agent a has no argument 'sytem_message'; did you mean 'system_message'"),
+        ({"tool": []}, "no argument 'tool'; did you mean 'tools'"),
+        ({"temperature": 0, "max_round": 3}, "no argument 'max_round'; did you mean 'max_rounds'"),
         ({"max_threads": 0}, "at least one place"),
         ({"tools": [3]}, "a tool must be callable"),
     ],
@@ -581,6 +588,27 @@ def test_an_id_that_does_not_fit_is_refused(id: Any) -> None:
 def test_settings_that_do_not_do_are_refused(options: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigurationError, match=told):
         Agent(**{"id": "a", "llm": ScriptedLLM([])} | options)
+
+
+def test_no_tools_may_be_said_as_none() -> None:
+    assert len(Agent("a", ScriptedLLM([]), tools=None).toolbox) == 0
+
+
+REQUEST = """
+    audio best_of cache_control enable_thinking extra_body extra_headers extra_query frequency_penalty
+    function_call functions guided_json id_token include_reasoning logit_bias logprobs max_completion_tokens
+    max_tokens max_tool_calls messages metadata min_p min_tokens modalities model models moderation n
+    parallel_tool_calls prediction presence_penalty prompt_cache_key prompt_cache_retention provider
+    random_seed reasoning reasoning_effort reasoning_format repetition_penalty response_format
+    safe_prompt safety_identifier seed service_tier stop stop_sequences store stream stream_options
+    temperature thinking timeout tool_choice top_a top_k top_logprobs top_p transforms user verbosity
+    web_search_options
+"""
+
+
+@pytest.mark.parametrize("name", REQUEST.split())
+def test_parameters_of_requests_are_not_taken_for_misspelt(name: str) -> None:
+    assert Agent("a", ScriptedLLM([]), **{name: 1}).params == {name: 1}  # type: ignore[arg-type]
 
 
 def test_an_agent_shows_its_id() -> None:

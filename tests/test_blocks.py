@@ -427,3 +427,8 @@ def test_leaving_any_tree_at_any_time_leaves_nothing_open(tree: Any) -> None:
         clock.advance(3)
         assert scope.ended
         assert all(replay.ended for replay in [*messages, *blocks] if replay._started)
+
+
+def test_the_kind_of_a_state_update_is_its_own_and_stands_first() -> None:
+    shown = StateUpdate(kind="mine", data={"a": 1, "kind": "other"}).to_dict()
+    assert list(shown.items()) == [("kind", "mine"), ("a", 1)]

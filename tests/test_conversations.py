@@ -265,3 +265,12 @@ def test_a_restored_message_equals_the_one_that_was_stored() -> None:
 
 def test_an_empty_dict_is_an_empty_conversation() -> None:
     assert Conversation.from_dict({}).transcript == Conversation().transcript
+
+
+@pytest.mark.parametrize("without", [{}, {"usage": None}])
+def test_a_stored_conversation_without_usage_counts_that_of_its_messages(without: dict[str, Any]) -> None:
+    usage = Usage(completion_tokens=1, prompt_tokens=2, total_tokens=3)
+    said = AssistantMessage("a", usage=usage).to_dict()
+    restored = Conversation.from_dict({"messages": [said], **without})
+    assert restored.metrics == usage.model_dump()
+    assert Conversation.from_dict(restored.to_dict()).metrics == usage.model_dump()

@@ -37,6 +37,7 @@ from rxagents import (
     as_agent,
     say,
 )
+from rxagents.errors import where
 from rxagents.llm import Call, Reply
 from rxagents.operators import map_tokens, text
 from rxagents.testing import Dropped, HTTPFault, Malformed, OpenAIServer, Paused, Raw, Stalled
@@ -429,6 +430,58 @@ def test_a_reading_strategy_that_raises() -> None:
     error = Workflow(team).run("Hi").error
     assert error is not None
     assert any("in team > " in note and "reading_strategy" in note for note in error.__notes__)
+
+
+def ends(*_: Any) -> Any:
+    return next(iter([]))
+
+
+@pytest.mark.parametrize(
+    ("options", "place", "what"),
+    [
+        ({"stop_callback": ends}, "team > stop_callback", "stop_callback"),
+        ({"reading_strategy": ends}, "team > reading_strategy", "reading_strategy"),
+        ({"llm": ends}, "team > router", "the model of team"),
+    ],
+)
+def test_the_end_of_an_iteration_keeps_its_place_in_a_team(
+    options: dict[str, Any], place: str, what: str
+) -> None:
+    members = [Agent(id, lambda _: rx.of("Hi")) for id in ("a", "b")]
+    team = Team(
+        **{"llm": ScriptedLLM([{"agent_id": "a", "reason": ""}]), **options}, members=members, id="team"
+    )
+    error = Workflow(team).run("Hi").error
+    assert isinstance(error, RuntimeError)
+    assert str(error).startswith(f"{what} raised StopIteration")
+    assert isinstance(error.__cause__, StopIteration)
+    assert " > ".join(where(error)) == place
+
+
+def test_the_end_of_an_iteration_keeps_its_place_in_an_agent() -> None:
+    failed(Agent("a", ends), RuntimeError, where="a", message="the model of a raised StopIteration")
+    reader = Agent("a", ScriptedLLM([]), reading_strategy=ends)
+    words = "reading_strategy raised StopIteration"
+    failed(reader, RuntimeError, where="a > reading_strategy", message=words)
+
+
+@pytest.mark.parametrize(
+    ("selected", "told"),
+    [
+        ([{"role": "user", "content": "x"}], "among them was dict"),
+        (["x"], "among them was str"),
+        ("x", "among them was str"),
+        (5, "gave int"),
+        (None, "gave NoneType"),
+    ],
+)
+def test_a_reading_strategy_that_gives_no_messages(selected: Any, told: str) -> None:
+    async def later(_: Any) -> Any:
+        return selected
+
+    for strategy in (lambda _: selected, later):
+        member = Agent("a", ScriptedLLM([]), reading_strategy=strategy)
+        failed(member, InputError, where="a > reading_strategy", message=told)
 
 
 def test_a_function_agent_that_raises() -> None:

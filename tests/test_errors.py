@@ -20,7 +20,9 @@ from rxagents.errors import (
     ModelStreamError,
     RxAgentsError,
     located,
+    located_as,
     placed,
+    raisable,
     unlocated,
     where,
 )
@@ -112,3 +114,20 @@ def test_notes_of_others_stay(foreign: list[str]) -> None:
         error.add_note(note)
     located(error, "team")
     assert error.__notes__ == [*foreign, "in team > agent1"]
+
+
+def test_what_a_coroutine_can_raise_is_located_as_it_is() -> None:
+    error = ValueError("x")
+    assert raisable(error, "f") is error
+    assert located_as(error, "f") is error
+    assert where(error) == ("f",)
+
+
+@pytest.mark.parametrize("kind", [StopIteration, StopAsyncIteration])
+def test_the_end_of_an_iteration_becomes_a_runtime_error_of_its_place(kind: type[Exception]) -> None:
+    error = kind("x")
+    raised = located_as(error, "stop_callback")
+    assert type(raised) is RuntimeError
+    assert str(raised).startswith(f"stop_callback raised {kind.__name__},")
+    assert raised.__cause__ is error
+    assert (where(raised), where(error)) == (("stop_callback",), ())

@@ -168,6 +168,7 @@ def test_what_is_trampolined_runs_at_once_and_what_is_enqueued_after_it() -> Non
 # The hook
 
 
+@pytest.mark.drops
 def test_dropped_errors_go_to_one_hook_and_none_restores_the_default() -> None:
     seen: list[Any] = []
     default = on_dropped(lambda error, what: seen.append((error, what)))
@@ -179,6 +180,7 @@ def test_dropped_errors_go_to_one_hook_and_none_restores_the_default() -> None:
     assert hook is not default
 
 
+@pytest.mark.drops
 def test_by_default_a_loops_exception_handler_gets_them() -> None:
     contexts: list[Any] = []
 
@@ -192,6 +194,7 @@ def test_by_default_a_loops_exception_handler_gets_them() -> None:
     ]
 
 
+@pytest.mark.drops
 def test_by_default_outside_of_a_loop_the_threads_hook_gets_them(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
     monkeypatch.setattr(threading, "excepthook", seen.append)

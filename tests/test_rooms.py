@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ llm.requests llm.wire llm.replies llm.scripts llm.scripted llm.sse llm.chat_stre
 llm.chat_bodies llm.client_settings llm.clients llm.failures llm.chat_completions
 llm.openai_chat llm.azure_chat llm
 strategies
-signatures tools toolboxes walks participants agents functions users
+signatures tools toolboxes walks participants agents functions prompts users
 teams._members teams._routing teams._team teams
 operators._markers operators._messages operators._shared operators._text operators._tokens
 operators._transcript operators._until operators
@@ -138,3 +139,43 @@ def test_every_operator_and_team_has_a_marble_diagram(thing: object) -> None:
     diagram = doc.split("```")[1]
     assert "|" in diagram
     assert "-" in diagram
+
+
+DEFAULTS: list[tuple[Callable[..., object], dict[str, object]]] = [
+    (
+        rxagents.Agent,
+        {
+            "description": "",
+            "system_message": "",
+            "tools": (),
+            "reading_strategy": None,
+            "others_as": None,
+            "max_rounds": 20,
+            "max_threads": 32,
+        },
+    ),
+    (rxagents.Agent.register_tool, {"name": None, "description": None, "timeout": None}),
+    (
+        rxagents.Team,
+        {
+            "description": "",
+            "system_prompt": "",
+            "stop_callback": None,
+            "allowed_transitions": None,
+            "include_tools_descriptions": False,
+            "reading_strategy": None,
+            "use_structured_output": True,
+            "max_turns": 50,
+        },
+    ),
+    (rxagents.User, {"id": "user", "mode": "interactive", "interaction_function": None}),
+    (rxagents.Workflow, {"conversation": None, "system_prompt": ""}),
+    (rxagents.Conversation, {"messages": (), "variables": None}),
+    (rxagents.operators.text, {"separator": "\n\n", "order": "message", "inputs": False, "aside": False}),
+]
+
+
+@pytest.mark.parametrize(("of", "defaults"), DEFAULTS, ids=[of.__name__ for of, _ in DEFAULTS])
+def test_the_defaults_are_these(of: Callable[..., object], defaults: dict[str, object]) -> None:
+    parameters = inspect.signature(of).parameters
+    assert {name: parameters[name].default for name in defaults} == defaults

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import threading
 import weakref
 from typing import Any
@@ -84,12 +85,85 @@ def test_a_failed_message_keeps_what_arrived() -> None:
     assert repr(stream) == "<MessageStream of assistant, failed>"
 
 
-def test_deltas_that_cannot_be_put_together_fail_the_message() -> None:
-    stream = MessageStream(rx.of(delta(7), delta("a")))  # type: ignore[arg-type]
-    entries = timeline(stream)
-    assert isinstance(entries[-1][1], TypeError)
-    assert stream.ended
-    assert stream.result is None
+CALL = {"id": "c", "function": {"arguments": "{}", "name": "f"}, "type": "function", "index": 0}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"content": 5}, "the content of a delta is int; it must be str"),
+        (delta(7), "the content of a delta is int"),  # type: ignore[arg-type]
+        (delta(7, reasoning="hm"), "the content of a delta is int"),  # type: ignore[arg-type]
+        ({"refusal": ["no"]}, "the refusal of a delta is list"),
+        ({"function_call": "f"}, "the function_call of a delta is str; it must be dict"),
+        ({"tool_calls": {}}, "the tool_calls of a delta is dict; it must be list"),
+        (delta(tool_calls=["f"]), "the entry of tool_calls of a delta is str"),  # type: ignore[list-item]
+        (delta(tool_calls=[{**CALL, "id": 5}]), "the id of a tool call of a delta is int"),
+        (delta(tool_calls=[{**CALL, "index": "0"}]), "the index of a tool call of a delta is str"),
+        (
+            delta(tool_calls=[{**CALL, "function": {"arguments": {}, "name": "f"}}]),
+            "the arguments of a tool call of a delta is dict",
+        ),
+        ({"content": "a", "image": b"\xff"}, "cannot be written as JSON"),
+    ],
+)
+def test_a_delta_of_the_wrong_types_fails_the_message_and_is_named(given: Any, told: str) -> None:
+    stream = MessageStream(rx.of("a", given))
+    error = timeline(stream)[-1][1]
+    assert isinstance(error, InputError)
+    assert told in str(error)
+    assert stream.result is not None
+    assert (stream.result.text, stream.result.finish_reason) == ("a", "error")
+
+
+def shown(given: Any) -> Any:
+    [(_, item), end] = timeline(MessageStream(rx.of(given)))
+    assert end == (0, END)
+    return item
+
+
+def test_a_delta_whose_keys_stand_in_another_order_is_put_in_order() -> None:
+    item = shown({"tool_calls": None, "refusal": None, "x": 1, "function_call": None, "content": "a"})
+    assert list(item.items()) == [*delta("a").items(), ("x", 1)]
+    assert list(shown({**delta("a"), "role": "assistant"})) == list(delta("a"))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [delta(), delta("a"), delta(refusal="no"), delta("a", reasoning="hm"), delta(tool_calls=[CALL])],
+)
+def test_a_delta_in_order_is_passed_by_reference(given: Any) -> None:
+    assert shown(given) is given
+
+
+@pytest.mark.parametrize(
+    ("given", "whole"),
+    [
+        (
+            {"index": 0, "function": {"name": "foo"}},
+            {"id": None, "function": {"arguments": None, "name": "foo"}, "type": None, "index": 0},
+        ),
+        (dict(reversed(CALL.items())), CALL),
+        ({**CALL, "function": {"name": "f", "arguments": "{}"}}, CALL),
+        ({}, {"id": None, "function": {"arguments": None, "name": None}, "type": None, "index": None}),
+        ({**CALL, "signature": "s"}, {**CALL, "signature": "s"}),
+    ],
+)
+def test_an_entry_of_tool_calls_has_all_its_keys_in_order(given: Any, whole: Any) -> None:
+    for partial in (delta(tool_calls=[given]), {"tool_calls": (given, None)}):
+        [call] = shown(partial)["tool_calls"]
+        assert list(call.items()) == list(whole.items())
+        assert list(call["function"]) == ["arguments", "name"]
+
+
+def test_what_a_delta_carries_beside_can_be_written_as_json() -> None:
+    class Thing:
+        def __str__(self) -> str:
+            return "thing"
+
+    item = shown(delta("a", parts=(1, Thing()), thing=Thing()))
+    assert json.loads(json.dumps(item)) == item == delta("a", parts=[1, "thing"], thing="thing")
+    assert shown({"function_call": {"name": Thing()}})["function_call"] == {"name": "thing"}
 
 
 @given(st.lists(st.text(max_size=3), max_size=12), st.integers(0, 14) | st.none())
@@ -126,7 +200,10 @@ def test_function_results_stand_between_the_deltas() -> None:
     call = delta(tool_calls=[{"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}])
     answer = FunctionResult("f", "42", "c")
     stream = MessageStream(rx.of(call, answer, "It is 42."), name="agent1")
-    assert [item for _, item in timeline(stream)[:-1]] == [call, answer, delta("It is 42.")]
+    whole = {"id": "c", "function": {"arguments": "{}", "name": "f"}, "type": None, "index": 0}
+    assert [item for _, item in timeline(stream)[:-1]] == [
+        *(delta(tool_calls=[whole]), answer, delta("It is 42.")),
+    ]
     message = stream.result
     assert message is not None
     assert [(step.role, step.content) for step in message.steps] == [("assistant", None), ("tool", "42")]

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import io
+import os
+import signal
+import subprocess
+import sys
+import textwrap
 import threading
+from collections.abc import Iterator
+from contextlib import redirect_stdout
 from typing import Any
 
 import pytest
@@ -20,9 +28,11 @@ from rxagents import (
     Team,
     User,
     Workflow,
+    on_dropped,
     say,
 )
 from rxagents.operators import markers, messages, responses, until
+from rxagents.prompts import not_heard, typed
 from rxagents.testing import virtual
 from rxagents.testing.timelines import END, timeline
 
@@ -123,13 +133,223 @@ def test_an_answer_that_is_no_text_fails_the_turn(typed: Any) -> None:
     assert error.__notes__ == ["in user > interaction_function"]
 
 
-def test_end_of_input_fails_the_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    def read(prompt: str) -> str:
-        raise EOFError
+def end_of_input(prompt: str) -> str:
+    raise EOFError
 
-    monkeypatch.setattr(builtins, "input", read)
-    *_, (_, (_, result)), _ = timeline(Workflow(User()).observe("q"))
-    assert result == "agent-error"
+
+async def end_of_async_input(prompt: str) -> str:
+    raise EOFError
+
+
+@pytest.mark.parametrize("ask", [end_of_input, end_of_async_input])
+def test_at_the_end_of_the_input_the_user_has_left_without_a_word(ask: Any) -> None:
+    workflow = Workflow(User("ann", interaction_function=ask))
+    marks = [item for _, item in timeline(workflow.observe("q"))[:-1]]
+    assert marks == [("start", "ann"), ("end", "ann"), ("result", "agent-stop")]
+    assert [message.role for message in workflow.conversation] == ["user"]
+    assert workflow.conversation.transcript.log == (("info", "agent/stop", "ann"),)
+
+
+def test_in_a_team_the_user_who_has_left_ends_it() -> None:
+    llm = ScriptedLLM([chosen("a"), "What?"])
+    entries = timeline(say("q").pipe(team(User(interaction_function=end_of_input), llm), markers()))
+    marks = [item for _, item in entries[:-1]]
+    assert [content for mark, content in marks if mark == "start"] == ["team", "a", "user"]
+    assert marks[-1] == ("result", "agent-stop")
+
+
+def test_an_end_of_input_that_nobody_awaits_is_no_error_and_other_failures_are() -> None:
+    heard: list[BaseException] = []
+    failure = OSError("gone")
+    before = on_dropped(lambda error, what: heard.append(error))
+    try:
+        not_heard(EOFError(), what="x")
+        not_heard(failure, what="x")
+    finally:
+        on_dropped(before)
+    assert heard == [failure]
+
+
+class Pipe:
+    """The end of a pipe that is written to."""
+
+    def __init__(self, end: int) -> None:
+        self._end = end
+
+    def send(self, data: bytes) -> None:
+        os.write(self._end, data)
+
+    def close(self) -> None:
+        if self._end >= 0:
+            os.close(self._end)
+        self._end = -1
+
+
+@pytest.fixture
+def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipe]:
+    """A pipe whose other end is the standard input."""
+    read, write = os.pipe()
+    pipe = Pipe(write)
+    with open(read, encoding="utf-8") as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        yield pipe
+        pipe.close()
+
+
+def test_a_withdrawn_question_takes_no_line_from_the_next(pipe: Pipe) -> None:
+    class Shown(io.StringIO):
+        def flush(self) -> None:
+            shown.set()
+
+    shown = threading.Event()
+
+    async def main() -> str:
+        with redirect_stdout(Shown()):
+            first = asyncio.create_task(typed("first: "))
+            await asyncio.to_thread(shown.wait, 30)
+            first.cancel()
+            await asyncio.wait([first])
+            pipe.send(b"line\n")
+            second: str = await typed("second: ")
+        assert first.cancelled()
+        return second
+
+    assert asyncio.run(main()) == "line"
+
+
+@pytest.mark.parametrize(
+    ("sent", "lines"),
+    [
+        (b"one\ntwo\n", ["one", "two"]),
+        (b"one\r\ntwo", ["one", "two"]),
+        (b"\n\n", ["", ""]),
+        ("ü€\n".encode(), ["ü€"]),
+        (b"", []),
+    ],
+)
+def test_a_pipe_gives_its_lines_and_then_ends(pipe: Pipe, sent: bytes, lines: list[str]) -> None:
+    async def main() -> None:
+        for line in lines:
+            assert await typed("") == line
+        for _ in range(2):
+            with pytest.raises(EOFError):
+                await typed("")
+
+    pipe.send(sent)
+    pipe.close()
+    asyncio.run(main())
+
+
+def test_what_cannot_be_decoded_fails_the_turn(pipe: Pipe) -> None:
+    pipe.send(b"\xff\n")
+    ((_, error),) = timeline(say("q").pipe(User(), responses(inputs=True)))
+    assert isinstance(error, UnicodeDecodeError)
+    assert error.__notes__ == ["in user > interaction_function"]
+
+
+def test_without_a_thread_nothing_stays_open(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def next_descriptors() -> tuple[int, int]:
+        ends = os.pipe()
+        for end in ends:
+            os.close(end)
+        return ends
+
+    async def main() -> None:
+        before = next_descriptors()
+        with pytest.raises(RuntimeError, match="new thread"):
+            await typed("")
+        assert next_descriptors() == before
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    asyncio.run(main())
+
+
+def test_a_replaced_input_is_asked_even_with_a_pipe(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def replaced(prompt: str) -> str:
+        return f"answer to {prompt!r}"
+
+    monkeypatch.setattr(builtins, "input", replaced)
+    assert asyncio.run(typed("x")) == "answer to 'x'"
+
+
+def test_the_builtin_input_when_given_is_the_default() -> None:
+    assert User(interaction_function=input).interaction_function is User().interaction_function is typed
+
+
+PROGRAM = """
+from rxagents import *
+from rxagents.testing import *
+llm = ScriptedLLM([{"agent_id": "a", "reason": ""}, *["What?"] * 3])
+a, user = Agent("a", llm), User()
+team = Team(llm, [a, user], "team", allowed_transitions={a: [user], user: [a]}, max_turns=4)
+"""
+
+
+def program(body: str) -> subprocess.Popen[str]:
+    """A program whose standard input stays open until it is closed here."""
+    return subprocess.Popen(
+        [sys.executable, "-c", PROGRAM + textwrap.dedent(body)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_a_program_that_breaks_out_at_the_users_turn_ends_well() -> None:
+    body = """
+        for mark, content in Workflow(user).run_stream("q"):
+            if (mark, content) == ("start", "user"):
+                break
+        print("left")
+    """
+    with program(body) as process:
+        assert process.stdout is not None
+        output = process.stdout.read()  # to its end, and only then the input is closed
+        assert process.wait() == 0
+    assert output.replace("user: ", "") == "left\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT to a single process")
+def test_a_program_that_is_interrupted_while_the_user_is_asked_ends_well() -> None:
+    body = """
+        try:
+            Workflow(user).run("q")
+        except KeyboardInterrupt:
+            print("left")
+    """
+    with program(body) as process:
+        assert process.stdout is not None
+        assert process.stdout.read(len("user: ")) == "user: "
+        process.send_signal(signal.SIGINT)
+        output = process.stdout.read()
+        assert process.wait() == 0
+    assert output == "left\n"
+
+
+def test_two_lines_in_a_pipe_answer_two_questions_of_a_program() -> None:
+    body = """
+        workflow = Workflow(team)
+        print(workflow.run("q"))
+        print([message.text for message in workflow.conversation])
+    """
+    with program(body) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("one\ntwo\n")
+        process.stdin.flush()
+        output = process.stdout.read()
+        assert process.wait() == 0
+    assert output == "user: user: max-turns\n['q', 'What?', 'one', 'What?', 'two']\n"
+
+
+def test_a_program_whose_pipe_ends_stops_at_the_users_turn() -> None:
+    with program("print(Workflow(team).run('q'))") as process:
+        output, _ = process.communicate("one\n")
+    assert (output, process.returncode) == ("user: user: agent-stop\n", 0)
 
 
 def test_waiting_for_an_async_answer_is_cancelled_at_once() -> None:
@@ -166,7 +386,7 @@ async def test_waiting_for_a_blocking_answer_is_abandoned_at_once() -> None:
     leave.set()
     await asyncio.to_thread(left.wait, 30)
     await asyncio.sleep(1)
-    assert [str(mark) for mark, _ in marks] == ["start", "interrupted", "end", "result"]
+    assert [str(mark) for mark, _ in marks] == ["start", "end", "result"]
 
 
 def team(user: User, llm: ScriptedLLM, **options: Any) -> Team:

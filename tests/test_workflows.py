@@ -472,6 +472,17 @@ def test_what_is_no_operator_is_refused_and_what_gives_none_fails_the_run() -> N
 # -- one run at a time
 
 
+@pytest.mark.parametrize("thing", [[], [UserMessage("q")], "text", 0])
+def test_what_is_no_conversation_is_refused_and_named(thing: Any) -> None:
+    parrot = Agent("parrot", ScriptedLLM([]))
+    with pytest.raises(ConfigurationError, match=f"conversation is a {type(thing).__name__}; give"):
+        Workflow(parrot, conversation=thing)
+    workflow = Workflow(parrot)
+    with pytest.raises(ConfigurationError, match="conversation is a"):
+        workflow.conversation = thing
+    assert len(workflow.conversation) == 0
+
+
 def test_a_second_run_at_once_is_refused_at_every_entry() -> None:
     probe = Probe("Well")
     workflow = Workflow(Agent("a", probe))

@@ -10,7 +10,7 @@ from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable
 
 from ..blocks import Block, Scope, StateUpdate
-from ..errors import where
+from ..errors import where, words
 from ..inlets import listen
 from ..replays import Replay
 from ..sinks import Emitter, Sink
@@ -177,7 +177,7 @@ class _Serializer(CompositeDisposable):
     def _write_error(self, error: Exception, path: tuple[str, ...], places: tuple[str, ...], id: str) -> None:
         self._failed = True
         place = " > ".join((*path, *places))
-        content = {"type": type(error).__name__, "message": str(error), "where": place}
+        content = {"type": type(error).__name__, "message": words(error), "where": place}
         self._sink.on_next((Mark("error", path, id), content))
 
     def _write_result(self) -> None:

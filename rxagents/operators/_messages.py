@@ -8,14 +8,16 @@ from typing import Any
 
 from reactivex import Observable
 
+from ..bridges import from_async
 from ..errors import AgentError
 from ..inlets import listen
 from ..ordering import concat_eager
+from ..participants import hear
 from ..sinks import Emitter, Sink
 from ..streams import MessageStream
 from ..transcripts import Item
 from ..values import Message
-from ..walks import message_streams
+from ..walks import last_message, message_streams
 from ..work import afterwards
 
 __all__ = ["answer", "messages", "responses"]
@@ -74,7 +76,10 @@ def _finished(stream: MessageStream) -> Observable[Message]:
 
 
 def answer() -> Callable[[Observable[Item]], Observable[Message]]:
-    """The conversation's last message, once all of it has ended.
+    """The conversation's last outermost message, once all of it has ended.
+
+    That is the last of the messages that stand beside the blocks, if there are any; else the same of
+    the last block that holds one. Blocks that stand aside do not count.
 
     Fails with the first error of the conversation, or with an AgentError if nobody said anything.
 
@@ -86,23 +91,13 @@ def answer() -> Callable[[Observable[Item]], Observable[Message]]:
     """
 
     def operator(source: Observable[Item]) -> Observable[Message]:
-        def start(sink: Sink[Message]) -> Any:
-            last: list[Message] = []
+        async def run(emit: Callable[[Message], None]) -> None:
+            heard = await hear(source, lambda _: None)
+            last = last_message(heard.items)
+            if last is None:
+                raise AgentError("nobody answered: the conversation holds no message but its input")
+            emit(last)
 
-            def keep(message: Message) -> None:
-                last[:] = [message]
-
-            def complete() -> None:
-                if last:
-                    sink.on_next(last[0])
-                    sink.on_completed()
-                else:
-                    sink.on_error(
-                        AgentError("nobody answered: the conversation holds no message but its input")
-                    )
-
-            return listen(source.pipe(responses()), sink.loop, keep, sink.on_error, complete)
-
-        return Emitter(start)
+        return from_async(run)
 
     return operator

@@ -27,7 +27,7 @@ def transcript() -> Callable[[Observable[Item]], Observable[Transcript]]:
 
     def operator(source: Observable[Item]) -> Observable[Transcript]:
         async def run(emit: Callable[[Transcript], None]) -> None:
-            emit(await hear(source, lambda _: None))
+            emit((await hear(source, lambda _: None)).transcript)
 
         return from_async(run)
 

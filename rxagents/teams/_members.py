@@ -13,6 +13,8 @@ __all__ = ["check_members", "check_transitions"]
 
 def check_members(what: str, members: Sequence[Participant]) -> dict[str, Participant]:
     """The members by id; refuses an empty list, two of one id, and what is no operator with an id."""
+    if isinstance(members, str) or not isinstance(members, Iterable):
+        raise ConfigurationError(f"{what}: members is a {type(members).__name__}; give a list of members")
     by_id: dict[str, Participant] = {}
     for member in members:
         if not callable(member) or not isinstance(getattr(member, "id", None), str):
@@ -38,6 +40,11 @@ def check_transitions(
     """
     if allowed is None:
         return None
+    if not isinstance(allowed, Mapping):
+        raise ConfigurationError(
+            f"{what}: allowed_transitions is a {type(allowed).__name__}; give a dict of who may follow whom, "
+            "such as {'a': ['b']}"
+        )
 
     def id_of(thing: Any) -> str:
         id = str(thing if isinstance(thing, str) else getattr(thing, "id", ""))

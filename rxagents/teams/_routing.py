@@ -88,7 +88,6 @@ def choice_request(
     return ChatRequest(
         tuple(wire),
         response_format=_schema(candidates) if structured else None,
-        params={"temperature": 0},
         agent=team,
     )
 

@@ -13,12 +13,12 @@ from reactivex import Observable
 
 from ..blocks import Block, Scope, StateUpdate
 from ..bridges import forward, from_async
-from ..errors import ConfigurationError, RoutingError, located
+from ..errors import ConfigurationError, RoutingError, located, located_as
 from ..llm.requests import LLM, LLMConstraints
 from ..participants import Emit, Participant, ask, check_model, until_ended
 from ..replays import Replay
 from ..sinks import just
-from ..strategies import AllMessagesStrategy, ReadingStrategy, read
+from ..strategies import ReadingStrategy, check_strategy, read
 from ..streams import MessageStream
 from ..transcripts import Item, Transcript
 from ._members import check_members, check_transitions
@@ -86,10 +86,10 @@ class Team(Participant):
         self.stop_callback = stop_callback
         self.allowed_transitions = check_transitions(f"team {id}", self.members, allowed_transitions)
         self.include_tools_descriptions = include_tools_descriptions
-        self.reading_strategy = reading_strategy or AllMessagesStrategy()
+        self.reading_strategy = check_strategy(f"team {id}", reading_strategy)
         self.use_structured_output = use_structured_output
-        if max_turns < 1:
-            raise ConfigurationError(f"team {id}: max_turns is {max_turns}; it must be 1 or more")
+        if not isinstance(max_turns, int) or max_turns < 1:
+            raise ConfigurationError(f"team {id}: max_turns is {max_turns!r}; it must be a number, 1 or more")
         self.max_turns = max_turns
 
     def _block(self, transcript: Transcript) -> Item:
@@ -129,8 +129,8 @@ class Team(Participant):
             answer = self.stop_callback(transcript)
             return bool(await answer if isawaitable(answer) else answer)
         except Exception as error:
-            located(error, "stop_callback")
-            raise
+            error = located_as(error, "stop_callback")
+            raise error
 
     async def _choose(self, transcript: Transcript, candidates: tuple[str, ...], add: Emit) -> str:
         if len(candidates) == 1:
@@ -154,8 +154,8 @@ class Team(Participant):
             try:
                 answer = await MessageStream(from_async(partial(ask, self.llm, request)))
             except Exception as error:
-                located(error, "router")
-                raise
+                error = located_as(error, "router")
+                raise error
             try:
                 chosen, reason = read_choice(answer.text, candidates, tuple(self.members))
             except ValueError as error:

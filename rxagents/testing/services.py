@@ -18,7 +18,7 @@ __all__ = ["demo_llm"]
 def demo_llm(script: ScriptSource | None = None, *, delay: float = 0.03) -> LLM:
     """A model for demos and examples, over real HTTP in any case; one line on stderr says which.
 
-    With `AZURE_OPENAI_ENDPOINT` set it is that deployment; with `OPENAI_API_KEY` or
+    With the `AZURE_OPENAI_*` variables set it is that deployment; with `OPENAI_API_KEY` or
     `OPENAI_BASE_URL` set, `OPENAI_MODEL` (by default `gpt-4o-mini`) of that service; with neither,
     the embedded server on the loopback, which lives until the program ends.
 
@@ -30,11 +30,13 @@ def demo_llm(script: ScriptSource | None = None, *, delay: float = 0.03) -> LLM:
     Raises:
         ConfigurationError: The environment's settings are not complete; the text names what is missing.
     """
-    if os.environ.get("AZURE_OPENAI_ENDPOINT"):
-        _say(f"Talking to the Azure service at {os.environ['AZURE_OPENAI_ENDPOINT']}.")
-        return AzureOpenAILLM({})
     base_url = os.environ.get("OPENAI_BASE_URL")
     key = os.environ.get("OPENAI_API_KEY")
+    azure = [name for name, value in os.environ.items() if name.startswith("AZURE_OPENAI_") and value]
+    if azure and ("AZURE_OPENAI_ENDPOINT" in azure or not (key or base_url)):
+        llm = AzureOpenAILLM({})  # says what is missing, if anything is
+        _say(f"Talking to the Azure service at {os.environ['AZURE_OPENAI_ENDPOINT']}.")
+        return llm
     if key or base_url:
         model = os.environ.get("OPENAI_MODEL", "gpt-4o-mini")
         _say(f"Talking to {model} at {base_url or 'the OpenAI service'}.")
@@ -48,7 +50,7 @@ def demo_llm(script: ScriptSource | None = None, *, delay: float = 0.03) -> LLM:
     # after the last subscription has ended, so that a script may end in `.subscribe(print)`
     atexit.register(server.stop)
     _say(
-        "No OPENAI_API_KEY, OPENAI_BASE_URL or AZURE_OPENAI_ENDPOINT is set: "
+        "No OPENAI_API_KEY, OPENAI_BASE_URL or AZURE_OPENAI_* is set: "
         f"talking to the embedded server at {server.base_url}."
     )
     return OpenAILLM("embedded", base_url=server.base_url, api_key="embedded")
