@@ -47,6 +47,8 @@ class Cursor(Sink[T]):
                         self._on_next(item)
                     except Exception as error:
                         self.reject(error)
+                    except SystemExit as leaving:
+                        self.exit(leaving)
                 elif replay.ended:
                     if replay.error is None:
                         self.on_completed()

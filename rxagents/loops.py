@@ -15,12 +15,13 @@ import threading
 from asyncio import AbstractEventLoop
 from asyncio.events import _get_running_loop
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 from weakref import WeakSet
 
 from reactivex import abc
 from reactivex.scheduler import CurrentThreadScheduler
+
+from .daemon_executors import DaemonExecutor
 
 __all__ = [
     "current_loop",
@@ -28,6 +29,7 @@ __all__ = [
     "enqueued",
     "hop",
     "is_on",
+    "is_shared",
     "let_go",
     "on_dropped",
     "pulled",
@@ -37,36 +39,12 @@ __all__ = [
 ]
 
 
-class _DaemonExecutor(ThreadPoolExecutor):
-    """Runs each job in a daemon thread of its own.
-
-    The stock executor refuses work once the main thread is done, and then no host name could be
-    looked up any more while a script's last subscription is still streaming.
-    """
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-
-        def job() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                result = fn(*args, **kwargs)
-            except BaseException as error:
-                future.set_exception(error)
-            else:
-                future.set_result(result)
-
-        threading.Thread(target=job, name="rxagents-job", daemon=True).start()
-        return future
-
-
 class _SharedLoop:
     """The background loop, its thread, and the count of what is subscribed on it."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
-        self.loop.set_default_executor(_DaemonExecutor())
+        self.loop.set_default_executor(DaemonExecutor())
         self.subscribed = 0
         self.pulled: WeakSet[abc.DisposableBase] = WeakSet()
         self.stopping = False
@@ -207,6 +185,11 @@ def enqueued(action: Callable[[], object]) -> None:
         action()
 
     CurrentThreadScheduler.singleton().schedule(run)
+
+
+def is_shared(loop: AbstractEventLoop) -> bool:
+    """Whether it is the background loop, on which many that know nothing of each other run."""
+    return _shared is not None and _shared.loop is loop
 
 
 def let_go(disposable: abc.DisposableBase) -> None:

@@ -70,7 +70,7 @@ class Replay(Observable[T]):
 
     @property
     def places(self) -> tuple[str, ...]:
-        """Where its error passed, itself included if it has a name that tells."""
+        """Where its error passed."""
         return self.error_where
 
     def subscribe(
@@ -128,8 +128,7 @@ class Replay(Observable[T]):
 
     def _bound_loop(self) -> AbstractEventLoop:
         # setdefault is atomic: of two threads that subscribe at once, one chooses
-        bound = self.__dict__.get("_loop")
-        return bound if bound is not None else self.__dict__.setdefault("_loop", current_loop())  # type: ignore[no-any-return]
+        return self.__dict__.get("_loop") or self.__dict__.setdefault("_loop", current_loop())  # type: ignore[no-any-return]
 
     def _on_loop(self, action: Callable[[], None]) -> None:
         if self.ended:
@@ -160,7 +159,7 @@ class Replay(Observable[T]):
         self._start()
 
     def _count_hold(self) -> None:
-        self._holds += 1
+        self._holds += 1  # without a start
 
     def _release(self) -> None:
         self._holds -= 1
@@ -169,9 +168,6 @@ class Replay(Observable[T]):
     def _cancel_if_left(self) -> None:
         if not self._readers and not self._holds and self._started and not self.ended:
             self._abandon()
-
-    def _abandon(self) -> None:
-        self._interrupt()
 
     def _start(self) -> None:
         if not (self._started or self.ended):
@@ -209,6 +205,9 @@ class Replay(Observable[T]):
 
     def _interrupt(self) -> None:
         self._finish(interrupted=True)
+
+    def _abandon(self) -> None:
+        self._interrupt()
 
     def _finish(self, error: Exception | None = None, *, interrupted: bool = False) -> None:
         if self.ended:

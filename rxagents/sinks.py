@@ -17,7 +17,7 @@ from reactivex.disposable import Disposable
 
 from .async_items import AsyncItems
 from .errors import RunCancelledError
-from .loops import current_loop, dropped, enqueued, hop, is_on, let_go, retain, trampolined
+from .loops import current_loop, dropped, enqueued, hop, is_on, is_shared, let_go, retain, trampolined
 
 __all__ = ["Emitter", "Sink", "just"]
 
@@ -97,6 +97,17 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
             self._on_next(value)
         except Exception as error:
             self.reject(error)
+        except SystemExit as leaving:
+            self.exit(leaving)
+
+    def exit(self, leaving: SystemExit) -> None:
+        """Detaches an observer that called `sys.exit()`: on a loop that it shares, only for itself."""
+        if not is_shared(self.loop):
+            raise leaving
+        error = RunCancelledError("the subscriber called sys.exit() on the background loop")
+        error.__cause__ = leaving
+        dropped(error, "a subscriber called sys.exit() on the background loop; its subscription has ended")
+        self.reject(error)
 
     def reject(self, error: Exception) -> None:
         """Detaches the observer, and tells it what it raised itself."""

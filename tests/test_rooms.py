@@ -19,7 +19,7 @@ PACKAGE = Path(rxagents.__file__).parent
 
 ROOMS = """
 errors values assembly
-loops tasks mailboxes async_items schedulers sinks inlets work bridges sync_items
+daemon_executors loops tasks mailboxes async_items schedulers sinks inlets work bridges sync_items
 cursors replays streams blocks transcripts conversations inputs ordering flatten
 limits threads
 llm.requests llm.wire llm.replies llm.scripts llm.scripted llm.sse llm.chat_stream llm.chat_answers
