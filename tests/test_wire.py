@@ -85,7 +85,7 @@ def test_others_are_the_user_only_where_there_would_be_none() -> None:
     assert [m["role"] for m in wire_messages([said, own], speaker="a")] == ["user", "assistant"]
     assert [m["role"] for m in wire_messages([SystemMessage("s"), said], speaker="a")] == ["system", "user"]
     assert [m["role"] for m in wire_messages([UserMessage("q"), said], speaker="a")] == ["user", "assistant"]
-    assert [m["role"] for m in wire_messages([UserMessage(""), said], speaker="a")] == ["user"]
+    assert [m["role"] for m in wire_messages([UserMessage(""), said], speaker="a")] == ["user", "assistant"]
 
 
 def test_others_as_decides_otherwise() -> None:
