@@ -123,9 +123,11 @@ async def hear(source: Observable[Item], emit: Emit) -> Heard:
     finally:
         for hold in holds:
             hold.dispose()
-        beside = Transcript().fold_all(replays)
+        whole, beside = Transcript().fold_all(items), Transcript().fold_all(replays)
         if beside.usage or beside.variables or beside.log:
-            emit(StateUpdate("usage", usage=beside.usage, variables=dict(beside.variables), log=beside.log))
+            # with the values that hold at last: an update between the blocks may have set them again
+            variables = {name: whole.variables[name] for name in beside.variables}
+            emit(StateUpdate("usage", usage=beside.usage, variables=variables, log=beside.log))
     stops = [
         item if isinstance(item, StateUpdate) else item.escaping_stop
         for item in items
@@ -135,7 +137,7 @@ async def hear(source: Observable[Item], emit: Emit) -> Heard:
     for stop in run_stops:
         if stop not in items:
             emit(stop)
-    return Heard(items, Transcript().fold_all(items), bool(run_stops))
+    return Heard(items, whole, bool(run_stops))
 
 
 async def ask(llm: LLM, request: ChatRequest, emit: Callable[[Any], None]) -> None:

@@ -42,6 +42,8 @@ from rxagents.llm import Call, Reply
 from rxagents.operators import map_tokens, text
 from rxagents.testing import Dropped, HTTPFault, Malformed, OpenAIServer, Paused, Raw, Stalled
 
+from .listening import heard
+
 WAIT = 10.0
 VARIABLES = [
     "OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_VERSION", "AZURE_OPENAI_ENDPOINT",
@@ -61,19 +63,6 @@ def serve(*answers: Any) -> OpenAIServer:
 
 def model(server: OpenAIServer, **options: Any) -> OpenAILLM:
     return OpenAILLM("gpt-test", base_url=server.base_url, api_key="any", **options)
-
-
-def heard(observable: rx.Observable[Any]) -> list[Any]:
-    got: list[Any] = []
-    ended = threading.Event()
-
-    def fail(error: Exception) -> None:
-        got.append(error)
-        ended.set()
-
-    observable.subscribe(got.append, fail, ended.set)
-    assert ended.wait(WAIT)
-    return got
 
 
 def kinds(markers: list[Any]) -> list[str]:

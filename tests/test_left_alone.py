@@ -22,30 +22,32 @@ from rxagents.testing import HTTPFault, OpenAIServer, timeline
 
 @pytest.mark.parametrize("count", range(1, 8))
 def test_a_reader_that_takes_some_markers_cuts_no_other(count: int) -> None:
-    run = Workflow(Agent("bot", ScriptedLLM(["one two three"]))).start("hi")
     taken: list[Any] = []
-    run.markers().pipe(ops.take(count)).subscribe(taken.append)
-    result = asyncio.run(whole(run))
+
+    async def main() -> rxagents.RunResult:
+        run = Workflow(Agent("bot", ScriptedLLM(["one two three"]))).start("hi")
+        run.markers().pipe(ops.take(count)).subscribe(taken.append)  # before anything has come
+        return await run
+
+    result = asyncio.run(main())
     assert (result, result.text) == ("done", "one two three")
     assert len(taken) == count
 
 
-async def whole(run: rxagents.Run) -> rxagents.RunResult:
-    return await run
-
-
 def test_a_reader_that_raises_at_the_first_mark_cuts_no_other() -> None:
-    workflow = Workflow(Agent("bot", ScriptedLLM(["one two three"] * 20)))
-    for _ in range(20):
-        told: list[Exception] = []
-        run = workflow.start("hi")
+    told: list[Exception] = []
 
-        def refuse(marker: Any) -> None:
-            raise ValueError("at the first mark")
+    def refuse(marker: Any) -> None:
+        raise ValueError("at the first mark")
 
-        run.markers().subscribe(refuse, told.append)
-        assert asyncio.run(whole(run)) == "done"
-        assert [str(error) for error in told] == ["at the first mark"]
+    async def main() -> rxagents.RunResult:
+        run = Workflow(Agent("bot", ScriptedLLM(["one two three"]))).start("hi")
+        run.markers().subscribe(refuse, told.append)  # before anything has come
+        return await run
+
+    result = asyncio.run(main())
+    assert (result, result.text) == ("done", "one two three")
+    assert [str(error) for error in told] == ["at the first mark"]
 
 
 @pytest.mark.drops
@@ -106,6 +108,18 @@ def test_a_pipe_hands_on_log_variables_and_usage_of_what_it_heard() -> None:
     assert workflow.run("hi") == "done"
     assert dict(workflow.conversation.variables) == {"k": 1}
     assert ("info", "kept") in workflow.conversation.log
+
+
+def test_a_pipe_hands_on_the_last_value_of_a_variable() -> None:
+    @agent
+    def keeper(transcript: rxagents.Transcript) -> Any:
+        return [StateUpdate("variables", variables={"k": 1}), "kept"]
+
+    later = StateUpdate("variables", variables={"k": 2})
+    poet = Agent("poet", ScriptedLLM(["a poem"]))
+    workflow = Workflow(lambda source: rx.concat(source.pipe(keeper), just(later)).pipe(poet))
+    assert workflow.run("hi") == "done"
+    assert dict(workflow.conversation.variables) == {"k": 2}
 
 
 def test_a_stop_of_the_run_inside_the_first_of_a_pipe_stops_the_second() -> None:

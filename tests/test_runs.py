@@ -36,6 +36,8 @@ from rxagents import (
 from rxagents.operators import answer, text
 from rxagents.testing import timeline, virtual
 
+from .listening import heard
+
 WAIT = 10.0
 
 
@@ -75,19 +77,6 @@ class Held:
 
 def kinds(markers: list[Any]) -> list[str]:
     return [mark for mark, _ in markers]
-
-
-def heard(observable: rx.Observable[Any]) -> list[Any]:
-    got: list[Any] = []
-    ended = threading.Event()
-
-    def fail(error: Exception) -> None:
-        got.append(error)
-        ended.set()
-
-    observable.subscribe(got.append, fail, ended.set)
-    assert ended.wait(WAIT)
-    return got
 
 
 # -- the diagram

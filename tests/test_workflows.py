@@ -51,6 +51,8 @@ from rxagents.loops import shared_loop
 from rxagents.operators import map_tokens, text, until
 from rxagents.testing import OpenAIServer, Stalled, order_scenario, timeline, virtual
 
+from .listening import heard
+
 WAIT = 10.0
 
 
@@ -90,20 +92,6 @@ def aiter_of(observable: rx.Observable[Any]) -> AsyncItems[Any]:
 
 def kinds(markers: list[Any]) -> list[str]:
     return [mark for mark, _ in markers]
-
-
-def heard(observable: rx.Observable[Any]) -> list[Any]:
-    """What an observable emits, from this thread; its error as the last entry."""
-    got: list[Any] = []
-    ended = threading.Event()
-
-    def fail(error: Exception) -> None:
-        got.append(error)
-        ended.set()
-
-    observable.subscribe(got.append, fail, ended.set)
-    assert ended.wait(WAIT)
-    return got
 
 
 async def collected(items: AsyncIterator[Any]) -> list[Any]:
