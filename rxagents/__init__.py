@@ -20,72 +20,44 @@ messages are passed by reference, and only the serializer reads their tokens.
 """
 
 import logging
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-from .agents import Agent
-from .blocks import Block, StateUpdate
-from .conversations import Conversation
-from .errors import *  # noqa: F403
-from .errors import __all__ as _errors
-from .flatten import say, stream
-from .functions import agent, as_agent
-from .inputs import WorkflowInput
-from .llm import LLM, AzureOpenAILLM, ChatRequest, LLMConstraints, OpenAILLM, ScriptedLLM
-from .loops import on_dropped
-from .operators import Mark, Marker
-from .runs import Run, RunResult
-from .streams import MessageStream
-from .teams import Team
-from .tools import Tool
-from .transcripts import Transcript
-from .users import User
-from .values import (
-    AssistantMessage,
-    Completion,
-    Delta,
-    FunctionResult,
-    Message,
-    SystemMessage,
-    Usage,
-    UserMessage,
-)
-from .workflows import Workflow
+if TYPE_CHECKING:
+    # mypy reads an `__all__` only where it is written out, so each one is named here
+    from .errors import *  # noqa: F403
+    from .public_names import *  # noqa: F403
+else:
+    # pytest imports the plugin, and with it this package, at the start of each run of each project
+    # that has rxagents installed; so what costs time is imported when a name is first asked for.
 
-__all__ = [
-    "Agent",
-    "AssistantMessage",
-    "AzureOpenAILLM",
-    "Block",
-    "ChatRequest",
-    "Completion",
-    "Conversation",
-    "Delta",
-    "FunctionResult",
-    "LLM",
-    "LLMConstraints",
-    "Mark",
-    "Marker",
-    "Message",
-    "MessageStream",
-    "OpenAILLM",
-    "Run",
-    "RunResult",
-    "ScriptedLLM",
-    "StateUpdate",
-    "SystemMessage",
-    "Team",
-    "Tool",
-    "Transcript",
-    "Usage",
-    "User",
-    "UserMessage",
-    "Workflow",
-    "WorkflowInput",
-    "agent",
-    "as_agent",
-    "on_dropped",
-    "say",
-    "stream",
-    *_errors,
-]
+    def __getattr__(name):
+        if name == "__all__" or (name.isidentifier() and not name.startswith("_")):
+            module = f"{__name__}.{name}"
+            try:
+                return import_module(module)
+            except ModuleNotFoundError as error:
+                if error.name != module:
+                    raise
+            names = _filled()
+            if name in names:
+                return names[name]
+        raise AttributeError(
+            f"module {__name__!r} has no attribute {name!r}", name=name, obj=sys.modules[__name__]
+        )
+
+    def __dir__():
+        return sorted(_filled())
+
+    def _filled():
+        """The globals of the package, with all that it exports."""
+        room = import_module(".public_names", __name__)
+        names = globals()
+        for name in ("__all__", *room.__all__):
+            # only what is missing: another name may have been replaced, by a mock for one
+            names.setdefault(name, getattr(room, name))
+        return names
+
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())

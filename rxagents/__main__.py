@@ -1,15 +1,15 @@
-"""The command line: `python -m rxagents demo`."""
+"""The command line: `python -m rxagents demo` and `python -m rxagents draw`."""
 
 from __future__ import annotations
 
 import argparse
+import io
+import os
+import shutil
 import sys
 from collections.abc import Sequence
 
-from .demo import QUESTION, order_team
 from .errors import ConfigurationError
-from .testing.services import demo_llm
-from .workflows import Workflow
 
 __all__ = ["main"]
 
@@ -21,39 +21,82 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: By default those of the process.
 
     Returns:
-        The exit status: 0; 1 if the run ended in an error; 2 if a setting is missing or wrong;
-        130 after Ctrl-C.
+        The exit status: 0; 1 if the run ended in an error; 2 if a setting or an argument is missing
+        or wrong, which one line on stderr says; 130 after Ctrl-C.
     """
     parser = argparse.ArgumentParser(prog="python -m rxagents", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    demo = commands.add_parser(
-        "demo",
-        help="run the order-delivery team and print its markers",
-        description="Runs the order-delivery team and prints one `mark: content` line a marker, as it "
-        "comes. Talks to the service that OPENAI_API_KEY, OPENAI_BASE_URL or the AZURE_OPENAI_* "
-        "variables name, or else to the embedded server.",
-    )
-    demo.add_argument("question", nargs="?", default=QUESTION, help="what to ask; default: %(default)r")
-    demo.add_argument(
-        "--delay", type=float, default=0.03, help="seconds between two tokens of the embedded server"
-    )
+    _add_demo(commands.add_parser("demo", help="run the order-delivery team and print its markers"))
+    _add_draw(commands.add_parser("draw", help="draw a recording, in the terminal or as SVG"))
     parsed = parser.parse_args(arguments)
     try:
-        return _demo(parsed.question, parsed.delay)
+        return _draw(parsed) if parsed.command == "draw" else _demo(parsed)
     except ConfigurationError as error:
-        print(f"rxagents: {error}", file=sys.stderr)
+        print(f"rxagents: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
 
 
-def _demo(question: str, delay: float) -> int:
-    workflow = Workflow(order_team(demo_llm(delay=delay)))
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Runs the order-delivery team and prints one `mark: content` line a marker, as it comes. Talks "
+        "to the service that OPENAI_API_KEY, OPENAI_BASE_URL or the AZURE_OPENAI_* variables name, or "
+        "else to the embedded server."
+    )
+    parser.add_argument("question", nargs="?", help="what to ask; by default where an order is")
+    parser.add_argument(
+        "--delay", type=float, default=0.03, help="seconds between two tokens of the embedded server"
+    )
+
+
+def _add_draw(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Draws a recording as marbles: time to the right, one lane for each block and each message. "
+        "Without -o the drawing is printed."
+    )
+    parser.add_argument("recording", help="a file that Workflow.record or rxagents.llm.record wrote")
+    parser.add_argument("-o", "--output", metavar="FILE", help="where to save it: FILE.svg or FILE.txt")
+    parser.add_argument(
+        "--width", type=int, help="columns of the text; by default those of the terminal, 100 in a file"
+    )
+
+
+# Each command imports what it needs: a drawing needs no client of a service, and a demo no drawing.
+
+
+def _demo(parsed: argparse.Namespace) -> int:
+    from .demo import QUESTION, order_team
+    from .testing.services import demo_llm
+    from .workflows import Workflow
+
+    workflow = Workflow(order_team(demo_llm(delay=parsed.delay)))
     result = ""
-    for mark, content in workflow.run_stream(question):
+    for mark, content in workflow.run_stream(parsed.question or QUESTION):
         print(f"{mark}: {content}", flush=True)
         result = content
     return int(result == "agent-error")
+
+
+def _draw(parsed: argparse.Namespace) -> int:
+    from .testing.drawings import draw, suffix_of
+
+    if parsed.output is not None:
+        suffix_of(parsed.output)  # before the work, not after it
+        draw(parsed.recording, width=100 if parsed.width is None else parsed.width).save(parsed.output)
+        return 0
+    width = parsed.width
+    if width is None:
+        width = max(shutil.get_terminal_size((100, 24)).columns, 40)
+    text = draw(parsed.recording, width=width).text
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that lacks ╰ still shows the words
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # Source: Python's documentation of SIGPIPE; whoever read it has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 if __name__ == "__main__":

@@ -42,10 +42,11 @@ class Agent(Participant):
     the deltas of all rounds as they come, with the function results between them.
 
     ```
-    source     -q-|
-    out        ---(B|)
-    B          ---m--|
-    m          ---Hi-|
+    source   -q-|
+    llm         Hi-|
+    out      ---(bot|)
+    bot      ---m--|
+    m        ---Hi-|
     ```
 
     Args:

@@ -10,6 +10,7 @@ RxAgentsError
 │   ├── ModelStatusError                 the service answered with an HTTP error (`.status`)
 │   ├── ModelStreamError                 the service reported an error within its stream
 │   ├── ModelProtocolError               the bytes are no chat-completions stream
+│   ├── ModelRequestBlockedError         a real service was asked where tests forbid it
 │   └── ScriptError                      a scripted model has no reply for a request
 ├── ToolError                            a tool call failed; told to the model, see `rxagents.toolboxes`
 │   ├── UnknownToolError
@@ -43,6 +44,7 @@ __all__ = [
     "ModelConnectionError",
     "ModelError",
     "ModelProtocolError",
+    "ModelRequestBlockedError",
     "ModelStatusError",
     "ModelStreamError",
     "ModelTimeoutError",
@@ -119,6 +121,10 @@ class ModelStreamError(ModelError):
 
 class ModelProtocolError(ModelError):
     """What came is no chat-completions stream."""
+
+
+class ModelRequestBlockedError(ModelError):
+    """A real service was asked while `rxagents.testing.block_model_requests` forbids it."""
 
 
 class ScriptError(ModelError):

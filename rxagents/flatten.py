@@ -49,7 +49,11 @@ def say(*things: Any) -> Observable[Item]:
     conversation in its place. Emits one item for each, in order, and completes.
 
     ```
-    say("a", ["b", later])    (ab)---c|
+    later   -------c-|
+    out     (m1 m2)m3|
+    m1      (a|)
+    m2      (b|)
+    m3      -------(c|)
     ```
 
     Raises:

@@ -35,9 +35,11 @@ class FunctionAgent(Participant):
     its own words. All that it replies with runs at once and is delivered in order, token by token.
 
     ```
-    source     -q-|
-    out        ---(B|)
-    B          ---a--b--|
+    source   -q-|
+    out      ---(choir|)
+    choir    ---m1-m2-|
+    m1       ---(la|)
+    m2       ------(le|)
     ```
     """
 
@@ -56,9 +58,11 @@ class LiveAgent(Participant):
     gives its reply as a FunctionAgent does.
 
     ```
-    source     -a---b-|
-    out        B------|
-    B          -A---B-|
+    source   -a---b-|
+    out      echo---|
+    echo     -m1--m2|
+    m1       -(A|)
+    m2       -----(B|)
     ```
     """
 
@@ -182,9 +186,10 @@ def as_agent(id: str, operator: Operator, description: str = "") -> Participant:
     """Names an operator on conversations, so that it can be a member of a team.
 
     ```
-    source     -q-|
-    out        (B|)
-    B          ---a--|
+    source   -q-|
+    out      (loud|)
+    loud     ---m--|
+    m        ---HI-|
     ```
     """
     if not callable(operator):

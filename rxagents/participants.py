@@ -14,6 +14,7 @@ from reactivex import Observable
 from .blocks import Block, Scope, StateUpdate
 from .bridges import forward, from_async
 from .errors import ConfigurationError, raisable, unlocated
+from .llm.around import as_worn
 from .llm.requests import LLM, ChatRequest
 from .loops import hop, is_on
 from .replays import Replay
@@ -33,9 +34,10 @@ class Participant(ABC):
     messages it consumed goes on as one StateUpdate, so that a pipe loses no cost.
 
     ```
-    source     -q-|
-    out        ---(B|)
-    B          ---a--|
+    source   -q-|
+    out      ---(bot|)
+    bot      ---m----|
+    m        ---Hello|
     ```
 
     Args:
@@ -141,14 +143,14 @@ async def hear(source: Observable[Item], emit: Emit) -> Heard:
 
 
 async def ask(llm: LLM, request: ChatRequest, emit: Callable[[Any], None]) -> None:
-    """Asks a model, and emits its answer as it comes.
+    """Asks a model, with all that is worn around it, and emits its answer as it comes.
 
     Raises:
         ConfigurationError: It is no model: it gave no observable.
         Exception: What the model raises or fails with.
     """
     try:
-        answer = llm(request)
+        answer = as_worn(llm)(request)
         if not isinstance(answer, Observable):
             raise ConfigurationError(
                 f"the model of {request.agent} gave {type(answer).__name__}; a model gives an observable "

@@ -30,9 +30,9 @@ class Replay(Observable[T]):
     leaves before the end, the source is cancelled and the replay ends with what it has.
 
     ```
-    source     --a--b--c--|
-    first      ^-a--b--c--|
-    late              ^(ab)c--|
+    source   --a--b--------c--|
+    first    ^-a--b--------c--|
+    late     --------(^ab)-c--|
     ```
 
     Args:

@@ -58,8 +58,12 @@ class Run(Shared):
     output, `await run` its result, `dispose()` cancels it.
 
     ```
-    run       --(q B)------|
-    markers   --(start delta)-delta-(response end result|)
+    llm       ------Hello---|
+    run       (m1 bot)------|
+    m1        (q|)
+    bot       m2------------|
+    m2        ------Hello---|
+    markers   start-delta---(response end result|)
     ```
 
     Args:

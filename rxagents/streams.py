@@ -40,9 +40,9 @@ class MessageStream(Replay[Delta | FunctionResult]):
     `async for delta in stream`, or `await stream` for the Message.
 
     ```
-    source     --Hel-lo-|
-    stream     --Hel-lo-|
-    message    ---------(Hello|)
+    source    --Hel-lo-|
+    stream    --Hel-lo-|
+    message   ---------([Hello]|)
     ```
 
     Args:

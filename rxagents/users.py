@@ -31,9 +31,10 @@ class User(Participant):
 
     ```
     source        -q-|
-    interactive   ---(B|)
-    B             ---m--|
-    unattended    ---(s|)
+    interactive   ---(user|)
+    user          ------(m|)
+    m             ------(Yes|)
+    unattended    ---(<stop:user>|)
     ```
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -12,19 +13,23 @@ from reactivex import Observable
 from reactivex.disposable import CompositeDisposable, Disposable
 
 from .async_items import AsyncItems
-from .bridges import forward, from_async
+from .blocking import blockable_loop
+from .bridges import from_async
 from .conversations import Conversation, held
-from .errors import BlockingCallError, ConfigurationError, WorkflowBusyError
+from .conversing import converse
+from .errors import ConfigurationError, WorkflowBusyError
 from .flatten import say
-from .loops import current_loop, is_on, shared_loop
+from .loops import current_loop
 from .operators import Marker
-from .participants import Emit, until_ended
-from .replays import Replay
+from .participants import Emit
+from .recorders import Recorder
+from .redaction import Redact
 from .runs import Run, RunResult
-from .sinks import Emitter, Sink, just
+from .seats import Seat
+from .sinks import Emitter, Sink
 from .sync_items import SyncItems
 from .tasks import cancelled_tasks_ended
-from .transcripts import Item, Transcript
+from .transcripts import Item
 from .values import SystemMessage
 
 __all__ = ["Workflow"]
@@ -45,8 +50,8 @@ class Workflow:
     asked of the workflow from the thread that left it: the next run may begin at once.
 
     ```
-    input     q
-    observe   -(start delta)-delta-(response end result|)
+    llm       ------Hello---|
+    observe   start-delta---(response end result|)
     ```
 
     Args:
@@ -70,6 +75,7 @@ class Workflow:
         self._conversation = held(conversation)
         self._current: Run | None = None
         self._starting = threading.Lock()
+        self._recorders: dict[Recorder, None] = {}
 
     @property
     def conversation(self) -> Conversation:
@@ -107,7 +113,7 @@ class Workflow:
             BlockingCallError: Called on the shared loop itself.
             InputError, WorkflowBusyError: As `start`.
         """
-        loop = _blockable("run", "await workflow.arun(…)")
+        loop = blockable_loop("run", "await workflow.arun(…)")
         run = self._new_run(say(input), loop)
         ended = threading.Event()
         run.on_end(lambda _: ended.set())
@@ -130,9 +136,9 @@ class Workflow:
             InputError: The input is no message.
             WorkflowBusyError: At the first step, if a run is still going on.
         """
-        loop = _blockable("run_stream", "async for … in workflow.arun_stream(…)")
+        loop = blockable_loop("run_stream", "async for … in workflow.arun_stream(…)")
         self._end_what_was_left()
-        seat = _Seat()
+        seat = Seat()
         return SyncItems(self._observed(input, state, seat), loop, seat.leave)
 
     async def arun(self, input: Any) -> RunResult:
@@ -150,14 +156,14 @@ class Workflow:
 
         It begins with the first step; closing, dropping, cancelling and leaving it dispose the run.
         """
-        seat = _Seat()
+        seat = Seat()
         return AsyncItems(self._observed(input, state, seat), seat.leave)
 
     def observe(self, input: Any, *, state: bool = False) -> Observable[Marker]:
         """The markers of a run, as an observable; each subscription is a new run, and disposes it."""
-        return self._observed(input, state, _Seat())
+        return self._observed(input, state, Seat())
 
-    def _observed(self, input: Any, state: bool, seat: _Seat) -> Observable[Marker]:
+    def _observed(self, input: Any, state: bool, seat: Seat) -> Observable[Marker]:
         said = say(input)
 
         def start(sink: Sink[Marker]) -> CompositeDisposable:
@@ -175,6 +181,33 @@ class Workflow:
             WorkflowBusyError: A run is still going on.
         """
         self.conversation = Conversation()
+
+    def record(self, path: str | os.PathLike[str], *, redact: Redact | None = None) -> Recorder:
+        """Writes each run that begins from now on to a file, with what its models were asked.
+
+        Blocks, messages token by token, tool results, state, and the requests of all its models, as
+        they come; see `rxagents.journals` for the form and `rxagents.redaction` for what is left out.
+        `rxagents.testing.replay` answers from it for the whole team. It changes nothing in a run.
+
+        ```python
+        with workflow.record("run.jsonl"):
+            workflow.run("Where is my order?")
+        ```
+
+        Args:
+            path: Of the file, which is begun anew with the first run.
+            redact: Takes out more: called with the JSON-able body of each request, and with each other
+                message as a body of its own, it returns what to write. What models say stays.
+
+        Returns:
+            A context manager that ends the recording; so does its `dispose()`.
+
+        Raises:
+            ConfigurationError: Nothing can be written there.
+        """
+        recorder = Recorder(path, redact=redact, on_dispose=self._recorders.pop)
+        self._recorders[recorder] = None
+        return recorder
 
     def _new_run(self, said: Observable[Item], loop: asyncio.AbstractEventLoop) -> Run:
         self._end_what_was_left()
@@ -208,43 +241,6 @@ class Workflow:
             )
 
     async def _converse(self, said: Observable[Item], run: Run, emit: Emit) -> None:
-        inputs: list[Item] = []
-
-        def put_in(item: Item) -> None:
-            inputs.append(item)
-            emit(item)
-
-        await forward(said, put_in)
-        for item in inputs:
-            if isinstance(item, Replay):
-                await until_ended(item)
-        run.asked()
-        await forward(_operated(self.askable, run.transcript), emit)
-
-
-class _Seat:
-    """Whoever reads a run through an iterator. That he has left is known at once, in every thread."""
-
-    left = False
-
-    def leave(self) -> None:
-        self.left = True
-
-
-def _operated(askable: Callable[[Observable[Item]], Any], transcript: Transcript) -> Observable[Item]:
-    output = askable(just(transcript))
-    if not isinstance(output, Observable):
-        raise ConfigurationError(
-            f"{askable!r} gave {type(output).__name__} and no observable; a workflow asks an agent, a team, "
-            "or an operator such as `lambda source: source.pipe(a, b)`"
-        )
-    return output
-
-
-def _blockable(name: str, instead: str) -> asyncio.AbstractEventLoop:
-    loop = shared_loop()
-    if is_on(loop):
-        raise BlockingCallError(
-            f"{name} would block the very loop that it waits for; here it takes `{instead}`"
-        )
-    return loop
+        for recorder in tuple(self._recorders):
+            recorder.follow(run, self.askable)
+        await converse(self.askable, said, run, emit)

@@ -16,13 +16,12 @@ from reactivex import operators as ops
 from rxagents import (
     Agent,
     AssistantMessage,
-    Block,
     ChatRequest,
     Completion,
     ConfigurationError,
     Conversation,
+    InputError,
     MaxRoundsError,
-    Message,
     MessageStream,
     ScriptedLLM,
     StateUpdate,
@@ -37,62 +36,52 @@ from rxagents.llm.replies import Call, Reply
 from rxagents.operators import answer, markers, messages, responses, text, transcript, until
 from rxagents.sinks import just
 from rxagents.testing import virtual
-from rxagents.testing.timelines import END, timeline
+from rxagents.testing.marbles import Marbles
 from rxagents.values import FunctionResult, delta
-
-
-def marbles(diagram: str, **lookup: Any) -> Observable[Any]:
-    return rx.from_marbles(diagram, timespan=1.0, lookup=lookup)
-
-
-def answered(source: Observable[Any]) -> Message:
-    (_, message), end = timeline(source.pipe(answer()))
-    assert end[1] == END
-    assert isinstance(message, Message)
-    return message
-
-
-def values(source: Observable[Any]) -> list[Any]:
-    return [item for _, item in timeline(source)]
-
 
 # -- the turn
 
 
-def test_a_turn_is_one_block_with_one_message_as_the_diagram_draws_it() -> None:
-    agent = Agent("a", lambda request: marbles("Hi-|"))
-    source = marbles("-q-|", q=MessageStream.of(UserMessage("q")))
-    (at, block), end = timeline(source.pipe(agent))
-    assert isinstance(block, Block)
-    assert (at, block.name, end) == (3, "a", (3, END))
-    entries = timeline(source.pipe(agent, messages()))
-    ((began, message),) = entries[:-1]
-    assert began == 3
-    assert entries[-1] == (6, END)
-    assert timeline(source.pipe(agent, text())) == [(3, "Hi"), (6, END)]
-    assert (message.name, message.role) == ("a", "assistant")
+def test_a_turn_is_one_block_with_one_message_as_the_diagram_draws_it(marbles: Marbles) -> None:
+    agent = Agent("a", marbles.llm(lambda request: "Hi-|"))
+    source = marbles.cold("                           -q-|", q=MessageStream.of(UserMessage("q")))
+    marbles.expect(source.pipe(agent)).to_be(
+        """
+           ---(a|)
+        a  ---m--|
+        m  ---Hi-|
+        """
+    )
+    marbles.expect(source.pipe(agent, text())).to_be("---Hi-|")
+    speakers = source.pipe(agent, messages(), ops.map(lambda message: (message.name, message.role)))
+    marbles.expect(speakers).to_be("                  ---s--|", s=("a", "assistant"))
 
 
-def test_its_turn_comes_when_all_that_it_hears_has_ended() -> None:
-    llm = ScriptedLLM(["done"])
-    source = just(MessageStream(marbles("-x-y---|"), name="b"))
-    assert timeline(source.pipe(Agent("a", llm), text()))[0] == (7, "done")
+def test_its_turn_comes_when_all_that_it_hears_has_ended(marbles: Marbles) -> None:
+    b = marbles.message("                    -x-y---|", name="b")
+    llm = marbles.llm("                             done|")
+    turn = just(b).pipe(Agent("a", llm), text())
+    marbles.expect(turn).to_be("             -------done|")
+    marbles.expect_subscriptions(llm).to_be("-------^---!")
+    marbles.flush()
     assert llm.requests[0].messages == ({"role": "user", "content": "xy", "name": "b"},)
 
 
-def test_nothing_runs_before_somebody_subscribes_and_each_subscription_is_a_run() -> None:
-    llm = ScriptedLLM(["one", "two"])
+def test_nothing_runs_before_somebody_subscribes_and_each_subscription_is_a_run(marbles: Marbles) -> None:
+    llm = marbles.llm("                        -one|", "-two|")
     pipeline = say("q").pipe(Agent("a", llm), text())
     assert llm.requests == []
-    assert values(pipeline) == ["one", END]
-    assert values(pipeline) == ["two", END]
+    marbles.expect(pipeline).to_be("         --^one|")
+    marbles.expect(pipeline).to_be("         ---------^two|")
+    marbles.expect_subscriptions(llm).to_be("--^---!", "---------^---!")
 
 
-def test_the_request_holds_the_system_prompt_the_conversation_and_the_settings() -> None:
-    llm = ScriptedLLM(["ok"])
+def test_the_request_holds_the_system_prompt_the_conversation_and_the_settings(marbles: Marbles) -> None:
+    llm = marbles.llm("ok|")
     agent = Agent("a", llm, system_message="Be brief.", temperature=0, seed=1)
     source = say(SystemMessage("sys"), UserMessage("q", name="ann"), AssistantMessage("hi", name="b"))
-    timeline(source.pipe(agent, text()))
+    marbles.expect(source.pipe(agent, text())).to_be("ok|")
+    marbles.flush()
     assert llm.requests == [
         ChatRequest(
             (
@@ -107,10 +96,11 @@ def test_the_request_holds_the_system_prompt_the_conversation_and_the_settings()
     ]
 
 
-def test_the_request_holds_the_schemas_of_the_tools() -> None:
-    llm = ScriptedLLM(["ok"])
+def test_the_request_holds_the_schemas_of_the_tools(marbles: Marbles) -> None:
+    llm = marbles.llm("ok|")
     agent = Agent("a", llm, tools=[Tool(look, description="Looks.")])
-    timeline(say("q").pipe(agent, text()))
+    marbles.expect(say("q").pipe(agent, text())).to_be("ok|")
+    marbles.flush()
     (definition,) = llm.requests[0].tools
     assert definition["type"] == "function"
     assert definition["function"]["name"] == "look"
@@ -121,17 +111,21 @@ def test_the_request_holds_the_schemas_of_the_tools() -> None:
 @pytest.mark.parametrize(
     ("others_as", "role"), [(None, "user"), ("assistant", "assistant"), ("user", "user")]
 )
-def test_another_agents_words_are_sent_as_told(others_as: Any, role: str) -> None:
-    llm = ScriptedLLM(["ok"])
-    timeline(say(AssistantMessage("hi", name="b")).pipe(Agent("a", llm, others_as=others_as), text()))
+def test_another_agents_words_are_sent_as_told(marbles: Marbles, others_as: Any, role: str) -> None:
+    llm = marbles.llm("ok|")
+    agent = Agent("a", llm, others_as=others_as)
+    marbles.expect(say(AssistantMessage("hi", name="b")).pipe(agent, text())).to_be("ok|")
+    marbles.flush()
     assert llm.requests[0].messages == ({"role": role, "content": "hi", "name": "b"},)
 
 
-def test_an_agent_reads_its_own_earlier_turn_with_its_tools() -> None:
+def test_an_agent_reads_its_own_earlier_turn_with_its_tools(marbles: Marbles) -> None:
     llm = ScriptedLLM([Call("look", {"what": "x"}), "seen", "again"])
     workflow = Workflow(Agent("a", llm, tools=[look]))
-    for question in ("q1", "q2"):
-        timeline(workflow.observe(question))
+    first, second = (workflow.observe(question).pipe(ops.last()) for question in ("q1", "q2"))
+    marbles.expect(first).to_be(" (r|)", r=("result", "done"))
+    marbles.expect(second).to_be("-(^r|)", r=("result", "done"))
+    marbles.flush()
     assert [message["role"] for message in llm.requests[2].messages] == [
         *("user", "assistant", "tool", "assistant", "user"),
     ]
@@ -142,7 +136,7 @@ def test_an_agent_reads_its_own_earlier_turn_with_its_tools() -> None:
 
 
 @pytest.mark.parametrize("kind", ["sync", "async", "iterable"])
-def test_a_reading_strategy_chooses_what_the_model_sees(kind: str) -> None:
+def test_a_reading_strategy_chooses_what_the_model_sees(marbles: Marbles, kind: str) -> None:
     async def later(transcript: Any) -> Any:
         await asyncio.sleep(3)
         return transcript[-1:]
@@ -150,21 +144,24 @@ def test_a_reading_strategy_chooses_what_the_model_sees(kind: str) -> None:
     strategy = {"sync": lambda t: t[-1:], "async": later, "iterable": lambda t: (m for m in list(t)[-1:])}[
         kind
     ]
-    llm = ScriptedLLM(["ok"])
-    entries = timeline(say("one", "two").pipe(Agent("a", llm, reading_strategy=strategy), text()))
-    assert entries[0] == ((3 if kind == "async" else 0), "ok")
+    llm = marbles.llm("ok|")
+    agent = Agent("a", llm, reading_strategy=strategy)
+    marbles.expect(say("one", "two").pipe(agent, text())).to_be("---ok|" if kind == "async" else "ok|")
+    marbles.flush()
     assert llm.requests[0].messages == ({"role": "user", "content": "two"},)
 
 
-def test_a_reading_strategy_that_raises_fails_the_turn_with_its_cause() -> None:
+def test_a_reading_strategy_that_raises_fails_the_turn_with_its_cause(marbles: Marbles) -> None:
     cause = KeyError("cause")
 
     def strategy(_: Any) -> Any:
         raise ValueError("no") from cause
 
-    agent = Agent("a", ScriptedLLM([]), reading_strategy=strategy)
-    ((_, error),) = timeline(say("q").pipe(agent, text()))
-    assert isinstance(error, ValueError)
+    failed = marbles.probe()
+    agent = Agent("a", marbles.llm(), reading_strategy=strategy)
+    marbles.expect(say("q").pipe(agent, text(), failed)).to_be("#", error=ValueError("no"))
+    marbles.flush()
+    (error,) = failed.errors
     assert error.__notes__ == ["in a > reading_strategy"]
     assert error.__cause__ is cause
 
@@ -182,18 +179,20 @@ def test_a_reading_strategy_that_raises_fails_the_turn_with_its_cause() -> None:
         ([], ""),
     ],
 )
-def test_a_model_may_emit_strings_partial_deltas_and_no_completion(items: list[Any], said: str) -> None:
-    message = answered(say("q").pipe(Agent("a", lambda request: rx.from_iterable(items))))
-    assert message.text == said
-    assert message.usage is None
-    assert message.finish_reason == ("length" if items and isinstance(items[-1], Completion) else None)
+def test_a_model_may_emit_strings_partial_deltas_and_no_completion(
+    marbles: Marbles, items: list[Any], said: str
+) -> None:
+    agent = Agent("a", lambda request: rx.from_iterable(items))
+    reason = "length" if items and isinstance(items[-1], Completion) else None
+    answered = say("q").pipe(agent, answer(), ops.map(lambda m: (m.text, m.usage, m.finish_reason)))
+    marbles.expect(answered).to_be("(x|)", x=(said, None, reason))
 
 
-def test_what_the_wire_says_of_the_role_is_not_shown() -> None:
+def test_what_the_wire_says_of_the_role_is_not_shown(marbles: Marbles) -> None:
     agent = Agent("a", lambda request: rx.of({"role": "assistant", "content": "Hi"}, {"content": " you"}))
-    marks = values(say("q").pipe(agent, markers()))[:-1]
     keys = ["content", "function_call", "refusal", "tool_calls"]
-    assert [list(content) for mark, content in marks if mark == "delta"] == [keys, keys]
+    deltas = say("q").pipe(agent, markers(), only("delta"), ops.map(lambda marker: list(marker[1])))
+    marbles.expect(deltas).to_be("(k k|)", k=keys)
 
 
 def raises_at_call(error: Exception) -> Callable[[Any], Observable[Any]]:
@@ -208,34 +207,51 @@ def raises_at_call(error: Exception) -> Callable[[Any], Observable[Any]]:
     [raises_at_call, lambda error: lambda request: rx.throw(error)],
     ids=["at the call", "in the stream"],
 )
-def test_a_model_that_raises_fails_the_turn(llm: Any) -> None:
+def test_a_model_that_raises_fails_the_turn(marbles: Marbles, llm: Any) -> None:
     error = ValueError("no")
     error.__cause__ = KeyError("cause")
-    assert values(say("q").pipe(Agent("a", llm(error)), text())) == [error]
+    failed = marbles.probe()
+    marbles.expect(say("q").pipe(Agent("a", llm(error)), text(), failed)).to_be("#", error=error)
+    marbles.flush()
+    assert failed.errors == [error]
     assert error.__notes__ == ["in a"]
     assert isinstance(error.__cause__, KeyError)
 
 
-def test_what_arrived_before_the_model_failed_stays() -> None:
-    conversation = Conversation()
-    agent = Agent("a", lambda request: rx.concat(rx.of("Hel", "lo"), rx.throw(ValueError("lost"))))
-    marks = values(Workflow(agent, conversation).observe("q"))[:-1]
-    assert [str(mark) for mark, _ in marks] == ["start", "delta", "delta", "error", "end", "result"]
-    assert marks[-1][1] == "agent-error"
+def test_what_arrived_before_the_model_failed_stays(marbles: Marbles) -> None:
+    conversation, ended = Conversation(), marbles.probe()
+    agent = Agent("a", marbles.llm("Hel-lo-#", error=ValueError("lost")))
+    marbles.expect_markers(Workflow(agent, conversation).observe("q").pipe(ended)).to_be(
+        [
+            (0, "start", "a"),
+            (0, "delta", "Hel"),
+            (4, "delta", "lo"),
+            (7, "error", {"type": "ValueError", "message": "lost", "where": "a"}),
+            (7, "end", "a"),
+            (7, "result", "agent-error"),
+        ]
+    )
+    marbles.flush()
+    assert ended.completions == 1
     assert (conversation[-1].text, conversation[-1].finish_reason) == ("Hello", "error")
 
 
 @pytest.mark.parametrize("given", ["Hello", None, ["Hello"]])
-def test_a_model_that_gives_no_observable_is_named(given: Any) -> None:
-    (error,) = values(say("q").pipe(Agent("a", lambda request: given), text()))
-    assert isinstance(error, ConfigurationError)
-    assert f"the model of a gave {type(given).__name__}" in str(error)
+def test_a_model_that_gives_no_observable_is_named(marbles: Marbles, given: Any) -> None:
+    failed = marbles.probe()
+    asked = say("q").pipe(Agent("a", lambda request: given), text(), failed)
+    marbles.expect(asked).to_be("#", error=ConfigurationError)
+    marbles.flush()
+    assert f"the model of a gave {type(given).__name__}" in str(failed.errors[0])
 
 
-def test_a_model_that_emits_nonsense_fails_the_turn() -> None:
-    (error,) = values(say("q").pipe(Agent("a", lambda request: rx.of(3)), text()))
-    assert "made of deltas and strings, but got int" in str(error)
-    assert error.__notes__ == ["in a"]
+def test_a_model_that_emits_nonsense_fails_the_turn(marbles: Marbles) -> None:
+    failed = marbles.probe()
+    asked = say("q").pipe(Agent("a", lambda request: rx.of(3)), text(), failed)
+    marbles.expect(asked).to_be("#", error=InputError)
+    marbles.flush()
+    assert "made of deltas and strings, but got int" in str(failed.errors[0])
+    assert failed.errors[0].__notes__ == ["in a"]
 
 
 # -- tools
@@ -245,42 +261,39 @@ def look(what: str) -> str:
     return f"saw {what}"
 
 
-def tools_marks(agent: Agent) -> list[tuple[float, str, Any]]:
-    entries = timeline(say("q").pipe(agent, markers()))[:-1]
-    return [(at, str(mark), content) for at, (mark, content) in entries if mark != "delta"]
+def only(*marks: str) -> Callable[[Observable[Any]], Observable[Any]]:
+    return ops.filter(lambda marker: marker[0] in marks)
 
 
-def results(agent: Agent) -> list[str]:
-    return [content["result"] for _, mark, content in tools_marks(agent) if mark == "function_result"]
-
-
-def test_the_calls_of_a_round_run_at_once_and_answer_in_call_order() -> None:
-    log: list[tuple[float, str]] = []
-
-    async def wait(seconds: float) -> str:
-        loop = asyncio.get_running_loop()
-        log.append((loop.time(), f"begin {seconds}"))
-        await asyncio.sleep(seconds)
-        log.append((loop.time(), f"end {seconds}"))
-        return str(seconds)
-
-    llm = ScriptedLLM(
-        [[Call("wait", {"seconds": 3}), Call("wait", {"seconds": 1}), Call("wait", {"seconds": 5})], "ok"]
+def test_the_calls_of_a_round_run_at_once_and_answer_in_call_order(marbles: Marbles) -> None:
+    wait = marbles.tool(
+        "w",
+        "----------------------------------------(a|)",
+        "------------------------------------(b|)",
+        "--------------------------------------------------(c|)",
+        arguments={"n": float},
     )
-    marks = tools_marks(Agent("a", llm, tools=[wait]))
-    assert [(at, content["result"]) for at, mark, content in marks if mark == "function_result"] == [
-        *((3, "3.0"), (3, "1.0"), (5, "5.0")),
-    ]
-    assert log == [
-        *((0, "begin 3.0"), (0, "begin 1.0"), (0, "begin 5.0")),
-        *((1, "end 1.0"), (3, "end 3.0"), (5, "end 5.0")),
-    ]
+    llm = ScriptedLLM([[Call("w", {"n": 3}), Call("w", {"n": 1}), Call("w", {"n": 5})], "ok"])
+    marbles.expect(say("q").pipe(Agent("a", llm, tools=[wait]))).to_be(
+        """
+           (a|)
+        a  m-------------------------------------------------|
+        m  (@w{"n":3} @w{"n":1} @w{"n":5})---------(=a =b)---(=c ok|)
+        """
+    )
+    marbles.expect_subscriptions(wait).to_be(
+        "^---------------------------------------!",
+        "^-----------------------------------!",
+        "^-------------------------------------------------!",
+    )
+    marbles.flush()
+    assert [str(arguments["n"]) for arguments in wait.arguments] == ["3.0", "1.0", "5.0"]
     sent = llm.requests[1].messages
     assert [message["role"] for message in sent] == ["user", "assistant", "tool", "tool", "tool"]
     assert [call["id"] for call in sent[1]["tool_calls"]] == [message["tool_call_id"] for message in sent[2:]]
 
 
-def test_async_tools_run_on_the_loop_and_sync_ones_in_a_thread() -> None:
+def test_async_tools_run_on_the_loop_and_sync_ones_in_a_thread(marbles: Marbles) -> None:
     where: dict[str, Any] = {}
 
     def blocking() -> dict[str, int]:
@@ -290,13 +303,20 @@ def test_async_tools_run_on_the_loop_and_sync_ones_in_a_thread() -> None:
     async def quick() -> None:
         where["async"] = threading.current_thread()
 
-    agent = Agent("a", ScriptedLLM([[Call("blocking"), Call("quick")], "ok"]), tools=[blocking, quick])
-    assert results(agent) == ['{"n":1}', "null"]
+    llm = marbles.llm("(@blocking @quick|)", "(ok|)")
+    marbles.expect(say("q").pipe(Agent("a", llm, tools=[blocking, quick]))).to_be(
+        """
+           (a|)
+        a  (m|)
+        m  (@blocking @quick ='{"n":1}' =null ok|)
+        """
+    )
+    marbles.flush()
     assert where["async"] is threading.main_thread()
     assert where["sync"] is not threading.main_thread()
 
 
-def test_several_rounds_make_one_message_with_steps_and_the_sum_of_the_usage() -> None:
+def test_several_rounds_make_one_message_with_steps_and_the_sum_of_the_usage(marbles: Marbles) -> None:
     def reply(calls: list[Call], said: str, tokens: int) -> Reply:
         return Reply(
             said, calls, usage=Usage(completion_tokens=tokens, prompt_tokens=1, total_tokens=tokens + 1)
@@ -309,7 +329,11 @@ def test_several_rounds_make_one_message_with_steps_and_the_sum_of_the_usage() -
             reply([], "Done.", 30),
         ]
     )
-    message = answered(say("q").pipe(Agent("a", llm, tools=[look])))
+    said = marbles.probe()
+    answered = say("q").pipe(Agent("a", llm, tools=[look]), answer(), said, ops.map(str))
+    marbles.expect(answered).to_be("(t|)", t="First. Then. Done.")
+    marbles.flush()
+    (message,) = said.items
     assert message.text == "First. Then. Done."
     assert message.usage == Usage(completion_tokens=60, prompt_tokens=3, total_tokens=63)
     assert message.finish_reason == "stop"
@@ -327,10 +351,17 @@ def test_several_rounds_make_one_message_with_steps_and_the_sum_of_the_usage() -
     assert llm.requests[0].messages == llm.requests[2].messages[:1]
 
 
-def test_the_deltas_of_all_rounds_come_with_the_results_between_them() -> None:
-    agent = Agent("a", ScriptedLLM([Call("look", {"what": "x"}), "ok"]), tools=[look])
-    (stream,) = values(say("q").pipe(agent, messages()))[:-1]
-    timeline(stream)
+def test_the_deltas_of_all_rounds_come_with_the_results_between_them(marbles: Marbles) -> None:
+    agent = Agent("a", marbles.llm('(@look{"what":"x"}|)', "(ok|)"), tools=[look])
+    said = marbles.probe()
+    marbles.expect(say("q").pipe(agent, messages(), said)).to_be(
+        """
+        turn  (m|)
+        m     (@look{"what":"x"} =saw_x ok|)
+        """
+    )
+    marbles.flush()
+    (stream,) = said.items
     kinds = [type(item).__name__ if not isinstance(item, dict) else "delta" for item in stream.items]
     assert kinds.count("FunctionResult") == 1
     assert stream.items[kinds.index("FunctionResult")] == FunctionResult("look", "saw x", "call_1")
@@ -348,7 +379,9 @@ def test_the_deltas_of_all_rounds_come_with_the_results_between_them() -> None:
         (Call("leaves"), "the tool 'leaves' failed: SystemExit"),
     ],
 )
-def test_the_model_is_told_what_went_wrong_and_the_run_goes_on(call: Call, told: str) -> None:
+def test_the_model_is_told_what_went_wrong_and_the_run_goes_on(
+    marbles: Marbles, call: Call, told: str
+) -> None:
     async def fails() -> None:
         raise ValueError("no")
 
@@ -359,36 +392,64 @@ def test_the_model_is_told_what_went_wrong_and_the_run_goes_on(call: Call, told:
         sys.exit(1)
 
     llm = ScriptedLLM([call, "sorry"])
-    agent = Agent("a", llm, tools=[look, fails, leaves])
+    agent, turn = Agent("a", llm, tools=[look, fails, leaves]), marbles.probe()
     agent.register_tool(timeout=2)(slow)
-    marks = tools_marks(agent)
-    assert [mark for _, mark, _ in marks] == ["start", "function_result", "response", "end", "result"]
-    assert told in marks[1][2]["result"]
-    assert llm.requests[1].messages[-1]["content"] == marks[1][2]["result"]
-    assert marks[-1][0] == (2 if call.name == "slow" else 0)
-    assert marks[-1][2] == "done"
+    after = 2 if call.name == "slow" else 0
+    without_deltas = ops.filter(lambda marker: marker[0] != "delta")
+    marbles.expect_markers(say("q").pipe(agent, markers(), without_deltas, turn)).to_be(
+        [
+            (0, "start", "a"),
+            (after, "function_result", ...),
+            (after, "response", "sorry"),
+            (after, "end", "a"),
+            (after, "result", "done"),
+        ]
+    )
+    marbles.flush()
+    assert turn.completions == 1
+    result = turn.items[1][1]["result"]
+    assert told in result
+    assert llm.requests[1].messages[-1]["content"] == result
 
 
-def test_one_call_that_fails_leaves_the_others_alone() -> None:
+def test_one_call_that_fails_leaves_the_others_alone(marbles: Marbles) -> None:
     agent = Agent("a", ScriptedLLM([[Call("gone"), Call("look", {"what": "x"})], "ok"]), tools=[look])
-    first, second = results(agent)
-    assert "there is no tool 'gone'" in first
-    assert second == "saw x"
+    results = say("q").pipe(agent, markers(), only("function_result"))
+    marbles.expect(results.pipe(ops.map(lambda marker: marker[1]["result"]))).to_be(
+        "(x y|)",
+        x="Error: there is no tool 'gone'\nThe tools are: look. Call one of these, or answer without a tool.",
+        y="saw x",
+    )
 
 
-def test_a_model_that_never_stops_calling_fails_the_turn() -> None:
-    llm = ScriptedLLM(lambda request: Call("look", {"what": "x"}))
-    entries = values(say("q").pipe(Agent("a", llm, tools=[look], max_rounds=3), text()))
-    (error,) = entries
-    assert isinstance(error, MaxRoundsError)
-    assert "in 3 rounds" in str(error)
+def test_a_model_that_never_stops_calling_fails_the_turn(marbles: Marbles) -> None:
+    llm = marbles.llm(*['-@look{"what":"x"}-|'] * 3)
+    agent = Agent("a", llm, tools=[look], max_rounds=3)
+    failed = marbles.probe()
+    marbles.expect(say("q").pipe(agent, text(), failed)).to_be(
+        "---------------------------------------------------------#",
+        error=MaxRoundsError,
+    )
+    marbles.expect_subscriptions(llm).to_be(
+        "^------------------!",
+        "-------------------^------------------!",
+        "--------------------------------------^------------------!",
+    )
+    marbles.flush()
+    assert "in 3 rounds" in str(failed.errors[0])
     assert len(llm.requests) == 3
 
 
-def test_a_tool_is_registered_by_a_decorator_that_leaves_the_function_as_it_is() -> None:
-    agent = Agent("a", ScriptedLLM([Call("see", {"what": "x"}), "ok"]))
+def test_a_tool_is_registered_by_a_decorator_that_leaves_the_function_as_it_is(marbles: Marbles) -> None:
+    agent = Agent("a", marbles.llm('(@see{"what":"x"}|)', "(ok|)"))
     assert agent.register_tool(name="see", description="Sees.")(look) is look
-    assert results(agent) == ["saw x"]
+    marbles.expect(say("q").pipe(agent)).to_be(
+        """
+           (a|)
+        a  (m|)
+        m  (@see{"what":"x"} =saw_x ok|)
+        """
+    )
     with pytest.raises(ConfigurationError, match="two tools have the name 'see'"):
         agent.register_tool(name="see")(look)
 
@@ -396,59 +457,48 @@ def test_a_tool_is_registered_by_a_decorator_that_leaves_the_function_as_it_is()
 # -- interruption
 
 
-def test_an_async_tool_is_cancelled_at_the_instant_of_the_interruption() -> None:
-    log: list[tuple[float, str]] = []
+def test_an_async_tool_is_cancelled_at_the_instant_of_the_interruption(marbles: Marbles) -> None:
+    stop = marbles.hot("                      -------s")
+    llm = marbles.llm("                       (@slow|)")
+    slow = marbles.tool("slow", "             -----------|")
+    ended = marbles.probe()
+    turn = say("q").pipe(Agent("a", llm, tools=[slow]), until(stop), markers(), ended)
+    marbles.expect_markers(turn).to_be(
+        [
+            (0, "start", "a"),
+            (0, "delta", ...),
+            (7, "interrupted", ""),
+            (7, "end", "a"),
+            (7, "result", "interrupted"),
+        ]
+    )
+    marbles.expect_subscriptions(slow).to_be("^------!")
+    marbles.expect_subscriptions(llm).to_be(" (^!)")
+    marbles.flush()
+    assert ended.completions == 1
 
-    async def slow() -> None:
-        try:
-            await asyncio.sleep(100)
-        except asyncio.CancelledError:
-            log.append((asyncio.get_running_loop().time(), "cancelled"))
-            raise
 
-    llm = ScriptedLLM([Call("slow"), "never"])
-    entries = timeline(say("q").pipe(Agent("a", llm, tools=[slow]), until(rx.timer(7.0)), markers()))
-    assert [(at, str(item[0])) for at, item in entries[-4:-1]] == [
-        (7, "interrupted"),
-        (7, "end"),
-        (7, "result"),
-    ]
-    assert log == [(7, "cancelled")]
-    assert len(llm.requests) == 1
-
-
-def test_a_tool_of_ones_own_making_that_breaks_fails_the_turn_and_cancels_the_others() -> None:
-    log: list[float] = []
-
+def test_a_tool_of_ones_own_making_that_breaks_fails_the_turn_and_cancels_the_others(
+    marbles: Marbles,
+) -> None:
     class Broken(Tool):
         async def call(self, arguments: str, **options: Any) -> str:
             await asyncio.sleep(3)
             raise ValueError("no")
 
-    async def slow() -> None:
-        try:
-            await asyncio.sleep(100)
-        finally:
-            log.append(asyncio.get_running_loop().time())
-
-    llm = ScriptedLLM([[Call("look", {"what": "x"}), Call("slow")]])
-    ((at, error),) = timeline(say("q").pipe(Agent("a", llm, tools=[Broken(look), slow]), text()))
-    assert (at, str(error)) == (3, "no")
-    assert log == [3]
+    llm = marbles.llm('(@look{"what":"x"} @slow|)')
+    slow = marbles.tool("slow", "             ---------|")
+    turn = say("q").pipe(Agent("a", llm, tools=[Broken(look), slow]), text())
+    marbles.expect(turn).to_be("              ---#", error=ValueError("no"))
+    marbles.expect_subscriptions(slow).to_be("^--!")
 
 
-def test_disposing_cancels_the_tools_of_the_round() -> None:
-    log: list[float] = []
-
-    async def slow() -> None:
-        try:
-            await asyncio.sleep(100)
-        finally:
-            log.append(asyncio.get_running_loop().time())
-
-    agent = Agent("a", ScriptedLLM([[Call("slow"), Call("slow")]]), tools=[slow])
-    timeline(say("q").pipe(agent, text()), dispose_at=3)
-    assert log == [3, 3]
+def test_disposing_cancels_the_tools_of_the_round(marbles: Marbles) -> None:
+    llm = marbles.llm("                           (@slow @slow|)")
+    slow = marbles.tool("slow", "                 ---------|")
+    turn = say("q").pipe(Agent("a", llm, tools=[slow]), text())
+    marbles.expect(turn, unsubscribe_at=3).to_be("---")
+    marbles.expect_subscriptions(slow).to_be("    ^--!", "^--!")
 
 
 @virtual
@@ -475,20 +525,20 @@ async def test_a_blocking_tool_is_abandoned_and_its_result_dropped() -> None:
     assert len(llm.requests) == 1
 
 
-def test_a_call_that_was_cut_is_not_sent_in_the_next_turn() -> None:
-    async def quick() -> str:
-        return "1"
-
-    async def slow() -> None:
-        await asyncio.sleep(100)
-
-    llm = ScriptedLLM([Reply("Let me look.", [Call("quick"), Call("slow")]), "fine"])
+def test_a_call_that_was_cut_is_not_sent_in_the_next_turn(marbles: Marbles) -> None:
+    quick = marbles.tool("quick", "              (1|)")
+    slow = marbles.tool("slow", "                ---------|")
+    stop = marbles.hot("                         ---s")
+    llm = marbles.llm("                          ('Let me look.' @quick @slow|)", "-fine|")
     agent = Agent("a", llm, tools=[quick, slow])
     conversation = Conversation()
-    timeline(Workflow(lambda source: source.pipe(agent, until(rx.timer(3.0))), conversation).observe("q1"))
-    (call,) = conversation[-1].tool_calls
+    cut = Workflow(lambda source: source.pipe(agent, until(stop)), conversation).observe("q1")
+    then = Workflow(agent, conversation).observe("q2")
+    marbles.expect(cut.pipe(ops.last())).to_be(" ---(r|)", r=("result", "interrupted"))
+    marbles.expect(then.pipe(ops.last())).to_be("----^----(r|)", r=("result", "done"))
+    marbles.flush()
+    (call,) = conversation[1].tool_calls
     assert call.function["name"] == "slow"
-    timeline(Workflow(agent, conversation).observe("q2"))
     sent = llm.requests[1].messages
     assert [message["role"] for message in sent] == ["user", "assistant", "tool", "user"]
     assert [each["function"]["name"] for each in sent[1]["tool_calls"]] == ["quick"]
@@ -497,66 +547,86 @@ def test_a_call_that_was_cut_is_not_sent_in_the_next_turn() -> None:
 # -- pipes
 
 
-def test_in_a_pipe_the_second_hears_what_the_first_said_and_only_its_block_is_shown() -> None:
-    llm = ScriptedLLM(["two"])
-    marks = values(say("q").pipe(Agent("a", ScriptedLLM(["one"])), Agent("b", llm), markers()))[:-1]
-    assert [content for mark, content in marks if mark == "start"] == ["b"]
-    assert llm.requests[0].messages == ({"role": "user", "content": "one", "name": "a"},)
+def test_in_a_pipe_the_second_hears_what_the_first_said_and_only_its_block_is_shown(
+    marbles: Marbles,
+) -> None:
+    first = marbles.llm(" --one|")
+    second = marbles.llm("     -two|")
+    ended = marbles.probe()
+    pipe = say("q").pipe(Agent("a", first), Agent("b", second), markers(), ended)
+    marbles.expect_markers(pipe).to_be(
+        [
+            (5, "start", "b"),
+            (6, "delta", "two"),
+            (9, "response", "two"),
+            (9, "end", "b"),
+            (9, "result", "done"),
+        ]
+    )
+    marbles.flush()
+    assert ended.completions == 1
+    assert second.requests[0].messages == ({"role": "user", "content": "one", "name": "a"},)
 
 
-def test_in_a_pipe_no_cost_is_lost() -> None:
+def test_in_a_pipe_no_cost_is_lost(marbles: Marbles) -> None:
     def agent(id: str, tokens: int) -> Agent:
-        return Agent(id, ScriptedLLM([Reply(id, usage=Usage(total_tokens=tokens))]))
+        return Agent(id, ScriptedLLM(lambda request: Reply(id, usage=Usage(total_tokens=tokens))))
 
     three = say("q").pipe(agent("a", 1), agent("b", 10), agent("c", 100))
-    (folded, _) = values(three.pipe(transcript()))
-    assert folded.usage.total_tokens == 111
-    updates = [item for item in values(three_again(agent)) if isinstance(item, StateUpdate)]
-    assert [(item.kind, item.usage and item.usage.total_tokens) for item in updates] == [
-        ("usage", 1),
-        ("usage", 10),
-    ]
+    total = three.pipe(transcript(), ops.map(lambda folded: folded.usage.total_tokens))
+    marbles.expect(total).to_be("(n|)", n=111)
+    updates = three.pipe(
+        ops.filter(lambda item: isinstance(item, StateUpdate)),
+        ops.map(lambda update: (update.kind, update.usage and update.usage.total_tokens)),
+    )
+    marbles.expect(updates).to_be("(a b|)", a=("usage", 1), b=("usage", 10))
 
 
-def three_again(agent: Any) -> Observable[Any]:
-    return say("q").pipe(agent("a", 1), agent("b", 10), agent("c", 100))
+def test_in_a_pipe_state_passes_on_at_once(marbles: Marbles) -> None:
+    update, passed = StateUpdate("note", variables={"n": 1}), marbles.probe()
+    b = marbles.message("-------x|")
+    llm = marbles.llm("          ok|")
+    pipe = rx.concat(just(update), just(b)).pipe(Agent("a", llm), passed)
+    marbles.expect(pipe, state=True).to_be(
+        """
+           <note>--(a|)
+        a  --------m-|
+        m  --------ok|
+        """
+    )
+    marbles.flush()
+    assert passed.items[0] == update
 
 
-def test_in_a_pipe_state_passes_on_at_once() -> None:
-    update = StateUpdate("note", variables={"n": 1})
-    source = rx.concat(just(update), just(MessageStream(marbles("--x|"))))
-    entries = timeline(source.pipe(Agent("a", ScriptedLLM(["ok"]))))
-    assert entries[0] == (0, update)
-    assert entries[1][0] == 3
+def test_in_a_pipe_the_failure_of_the_first_fails_it_and_the_second_is_not_asked(marbles: Marbles) -> None:
+    error, failed = ValueError("no"), marbles.probe()
+    first = marbles.llm("       --#", error=error)
+    second = marbles.llm()
+    pipe = say("q").pipe(Agent("a", first), Agent("b", second), text(), failed)
+    marbles.expect(pipe).to_be("--#", error=error)
+    marbles.flush()
+    assert failed.errors == [error]
+    assert second.requests == []
 
 
-def test_in_a_pipe_the_failure_of_the_first_fails_it_and_the_second_is_not_asked() -> None:
-    llm = ScriptedLLM(["never"])
-    error = ValueError("no")
-    assert values(say("q").pipe(Agent("a", ScriptedLLM([error])), Agent("b", llm), text())) == [error]
-    assert llm.requests == []
+def test_disposing_a_pipe_cancels_the_first(marbles: Marbles) -> None:
+    llm = marbles.llm("                           -a-a-a|")
+    pipe = say("q").pipe(Agent("a", llm), Agent("b", marbles.llm()), text())
+    marbles.expect(pipe, unsubscribe_at=2).to_be("--")
+    marbles.expect_subscriptions(llm).to_be("     ^-!")
 
 
-def test_disposing_a_pipe_cancels_the_first() -> None:
-    gone: list[str] = []
-    source = marbles("-a-a-a|").pipe(ops.finally_action(lambda: gone.append("gone")))
-    pipe = say("q").pipe(Agent("a", lambda request: source), Agent("b", ScriptedLLM(["x"])), text())
-    assert timeline(pipe, dispose_at=2) == []
-    assert gone == ["gone"]
-
-
-def test_agents_are_operators_for_merge_concat_and_catch() -> None:
-    def slow(id: str, diagram: str) -> Agent:
-        return Agent(id, lambda request: marbles(diagram))
-
-    a, b = slow("a", "-a-a|"), slow("b", "--b|")
+def test_agents_are_operators_for_merge_concat_and_catch(marbles: Marbles) -> None:
+    a = Agent("a", marbles.llm("        -a-a|", "-a-a|"))
+    b = Agent("b", marbles.llm("        --b|", "--b|", "--b|"))
     side_by_side = say("q").pipe(lambda source: rx.merge(a(source), b(source)), text(order="arrival"))
-    assert timeline(side_by_side) == [(1, "a"), (2, "b"), (3, "a"), (4, END)]
+    marbles.expect(side_by_side).to_be("-aba|", a="a", b="b")
     one_by_one = a(say("q")).pipe(ops.concat(b(say("q"))), text("/"))
-    assert timeline(one_by_one) == [(1, "a"), (3, "a"), (4, "/"), (4, "b"), (4, END)]
-    failing = Agent("c", ScriptedLLM([ValueError("no")]))
+    marbles.expect(one_by_one).to_be("  -a-a(/ b|)")
+    failing = Agent("c", marbles.llm("  -#", error=ValueError("no")))
     instead = say("q").pipe(failing, responses(), ops.catch(lambda *_: say("q").pipe(b, responses())))
-    assert [message.name for message in values(instead)[:-1]] == ["b"]
+    names = instead.pipe(ops.map(lambda message: message.name))
+    marbles.expect(names).to_be("       ----(b|)")
 
 
 # -- construction

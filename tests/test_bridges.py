@@ -27,19 +27,18 @@ from rxagents.loops import on_dropped, shared_loop
 from rxagents.replays import Replay
 from rxagents.sinks import Emitter, Sink, just
 from rxagents.sync_items import SyncItems
-from rxagents.tasks import cancelled_tasks_ended
 from rxagents.testing import virtual
-from rxagents.testing.timelines import END, timeline
+from rxagents.testing.marbles import Marbles
 
 
 class Source:
     """An observable that counts its subscriptions and its releases."""
 
-    def __init__(self, *items: Any, error: Exception | None = None, ends: bool = False) -> None:
+    def __init__(self, *items: Any, error: Exception | None = None) -> None:
         self.begun = 0
         self.released = threading.Semaphore(0)
         self.releases = 0
-        self.items, self.error, self.ends = items, error, ends
+        self.items, self.error = items, error
         self.observable: Observable[Any] = Emitter(self._start)
 
     def _start(self, sink: Sink[Any]) -> Callable[[], None]:
@@ -48,8 +47,6 @@ class Source:
             sink.on_next(item)
         if self.error is not None:
             sink.on_error(self.error)
-        elif self.ends:
-            sink.on_completed()
 
         def release() -> None:
             self.releases += 1
@@ -65,72 +62,65 @@ async def ticks(*items: Any, log: list[Any] | None = None, gap: float = 1.0) -> 
             yield item
     finally:
         if log is not None:
-            log.append("closed")
+            log.append((asyncio.get_running_loop().time(), "closed"))
 
 
 # from_async, from_async_iterable
 
 
-def test_what_a_coroutine_emits_comes_as_it_comes() -> None:
+def test_what_a_coroutine_emits_comes_as_it_comes(marbles: Marbles) -> None:
     async def run(emit: Callable[[str], None]) -> None:
         emit("a")
         await asyncio.sleep(2)
         emit("b")
         await asyncio.sleep(1)
 
-    assert timeline(from_async(run)) == [(0, "a"), (2, "b"), (3, END)]
+    marbles.expect(from_async(run)).to_be("a-b|")
 
 
-def test_what_a_coroutine_raises_is_the_error() -> None:
+def test_what_a_coroutine_raises_is_the_error(marbles: Marbles) -> None:
     error = ValueError("broken")
+    probe = marbles.probe()
 
     async def run(emit: Callable[[str], None]) -> None:
         emit("a")
         raise error
 
-    assert timeline(from_async(run)) == [(0, "a"), (0, error)]
+    marbles.expect(from_async(run).pipe(probe)).to_be("(a#)", error=error)
+    marbles.flush()
+    assert probe.errors == [error]
 
 
-@virtual
-async def test_each_subscription_starts_the_coroutine_and_disposing_cancels_it() -> None:
+def test_each_subscription_starts_the_coroutine_and_disposing_cancels_it(marbles: Marbles) -> None:
     log: list[Any] = []
 
     async def run(emit: Callable[[str], None]) -> None:
-        log.append("begun")
+        loop = asyncio.get_running_loop()
+        log.append((loop.time(), "begun"))
         try:
             await asyncio.sleep(10)
         finally:
-            log.append("cleaned")
+            log.append((loop.time(), "cleaned"))
 
     source = from_async(run)
-    told: list[Any] = []
-    subscriptions = [source.subscribe(told.append, told.append) for _ in range(2)]
-    await asyncio.sleep(1)
-    for subscription in subscriptions:
-        subscription.dispose()
-    await cancelled_tasks_ended()
-    assert log == ["begun", "begun", "cleaned", "cleaned"]
-    assert told == []
+    for _ in range(2):
+        marbles.expect(source, unsubscribe_at="^---!").to_be("---")
+    marbles.flush()
+    assert log == [(0, "begun"), (0, "begun"), (4, "cleaned"), (4, "cleaned")]
 
 
-@virtual
-async def test_what_a_cancelled_coroutine_raises_goes_to_the_hook() -> None:
+def test_what_a_cancelled_coroutine_raises_goes_to_the_hook(marbles: Marbles) -> None:
     async def run(emit: Callable[[str], None]) -> None:
         try:
             await asyncio.sleep(10)
         finally:
             raise ValueError("while cleaning up")
 
-    seen: list[str] = []
-    subscription = from_async(run).subscribe(print, print)
-    await asyncio.sleep(1)
-    before = on_dropped(lambda error, _: seen.append(str(error)))
-    try:
-        subscription.dispose()
-        await cancelled_tasks_ended()
-    finally:
-        on_dropped(before)
-    assert seen == ["while cleaning up"]
+    dropped: list[str] = []
+    marbles.at(0, on_dropped, lambda error, _: dropped.append(str(error)))
+    marbles.expect(from_async(run), unsubscribe_at="^---!").to_be("---")
+    marbles.flush()
+    assert dropped == ["while cleaning up"]
 
 
 @pytest.mark.parametrize("first_step", [True, False])
@@ -198,19 +188,22 @@ def test_a_running_coroutine_is_not_collected_while_somebody_listens() -> None:
     test()
 
 
-def test_an_async_iterable_is_pulled_and_closed_at_the_end() -> None:
+def test_an_async_iterable_is_pulled_and_closed_at_the_end(marbles: Marbles) -> None:
     log: list[Any] = []
-    assert timeline(from_async_iterable(ticks("a", "b", log=log))) == [(1, "a"), (2, "b"), (2, END)]
-    assert log == ["closed"]
+    marbles.expect(from_async_iterable(ticks("a", "b", gap=2, log=log))).to_be("--a-(b|)")
+    marbles.flush()
+    assert log == [(4, "closed")]
 
 
-def test_disposing_closes_the_async_iterable() -> None:
+def test_disposing_closes_the_async_iterable(marbles: Marbles) -> None:
     log: list[Any] = []
-    assert timeline(from_async_iterable(ticks("a", "b", log=log)), dispose_at=1.5) == [(1, "a")]
-    assert log == ["closed"]
+    ticking = from_async_iterable(ticks("a", "b", gap=2, log=log))
+    marbles.expect(ticking, unsubscribe_at="^--!").to_be("--a")
+    marbles.flush()
+    assert log == [(3, "closed")]
 
 
-def test_an_async_iterator_without_aclose_will_do() -> None:
+def test_an_async_iterator_without_aclose_will_do(marbles: Marbles) -> None:
     class Plain:
         def __init__(self) -> None:
             self.left = 2
@@ -224,7 +217,7 @@ def test_an_async_iterator_without_aclose_will_do() -> None:
             self.left -= 1
             return self.left
 
-    assert timeline(from_async_iterable(Plain())) == [(0, 1), (0, 0), (0, END)]
+    marbles.expect(from_async_iterable(Plain())).to_be("(one zero|)", one=1, zero=0)
 
 
 # forward
@@ -251,15 +244,21 @@ async def test_forward_raises_what_on_next_raises_and_releases_the_source() -> N
     assert source.releases == 1
 
 
-@virtual
-async def test_cancelling_forward_disposes_the_source() -> None:
-    source = Source("a")
-    task = asyncio.create_task(forward(source.observable, print))
-    await asyncio.sleep(1)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert source.releases == 1
+def test_cancelling_forward_disposes_the_source(marbles: Marbles) -> None:
+    source = marbles.cold("                     -a-b|")
+    marbles.expect_subscriptions(source).to_be("^-!")
+    heard: list[str] = []
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(forward(source, heard.append))
+        await asyncio.sleep(2)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert source.subscriptions.open == 0
+
+    marbles.run(cancelled())
+    assert heard == ["a"]
 
 
 @pytest.mark.parametrize("error", [StopIteration("x"), StopAsyncIteration("x")])
@@ -309,13 +308,16 @@ async def test_async_items_subscribes_at_the_first_step_and_once() -> None:
     assert source.releases == 1
 
 
-@virtual
-async def test_closing_before_the_first_step_never_subscribes() -> None:
-    source = Source("a")
-    items = AsyncItems(source.observable)
-    await items.aclose()
-    assert [item async for item in items] == []
-    assert source.begun == 0
+def test_closing_before_the_first_step_never_subscribes(marbles: Marbles) -> None:
+    source = marbles.cold("-a|")
+    marbles.expect_subscriptions(source).to_be()
+    items = AsyncItems(source)
+
+    async def steps() -> None:
+        await items.aclose()
+        assert [item async for item in items] == []
+
+    marbles.run(steps())
 
 
 @virtual
@@ -364,17 +366,21 @@ async def test_async_items_in_a_cycle_are_disposed_by_the_collector() -> None:
     assert source.releases == 1
 
 
-@virtual
-async def test_cancelling_the_waiting_task_disposes() -> None:
-    source = Source()
-    items = AsyncItems(source.observable)
-    task = asyncio.create_task(anext(items))  # type: ignore[arg-type]
-    await asyncio.sleep(1)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert source.releases == 1
-    assert [item async for item in items] == []
+def test_cancelling_the_waiting_task_disposes(marbles: Marbles) -> None:
+    source = marbles.cold("                     ---a|")
+    marbles.expect_subscriptions(source).to_be("^!")
+    items = AsyncItems(source)
+
+    async def steps() -> None:
+        task = asyncio.create_task(anext(items))  # type: ignore[arg-type]
+        await asyncio.sleep(1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert source.subscriptions.open == 0
+        assert [item async for item in items] == []
+
+    marbles.run(steps())
 
 
 @virtual
@@ -391,13 +397,18 @@ async def test_two_tasks_cannot_wait_on_one_iterator_and_the_first_goes_on() -> 
     assert await anext(items) == "b"
 
 
-@virtual
-async def test_closing_wakes_a_task_that_waits() -> None:
-    items = AsyncItems(Source().observable)
-    task = asyncio.create_task(_all(items))
-    await asyncio.sleep(1)
-    await items.aclose()
-    assert await task == []
+def test_closing_wakes_a_task_that_waits(marbles: Marbles) -> None:
+    source = marbles.cold("                     ---a|")
+    marbles.expect_subscriptions(source).to_be("^!")
+    items = AsyncItems(source)
+
+    async def steps() -> None:
+        task = asyncio.create_task(_all(items))
+        await asyncio.sleep(1)
+        await items.aclose()
+        assert await task == []
+
+    marbles.run(steps())
 
 
 async def _all(items: AsyncItems[Any]) -> list[Any]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 import reactivex as rx
@@ -34,30 +35,18 @@ from rxagents import (
     stream,
 )
 from rxagents.llm.replies import Reply
-from rxagents.operators import map_tokens, markers, messages, responses, text, transcript, until
+from rxagents.operators import map_tokens, markers, responses, text, transcript, until
 from rxagents.replays import Replay
 from rxagents.sinks import just
-from rxagents.testing.timelines import END, timeline
+from rxagents.testing.marbles import Marbles
 
 
-def marbles(diagram: str, **lookup: Any) -> Observable[Any]:
-    return rx.from_marbles(diagram, timespan=1.0, lookup=lookup)
+def only(*marks: str) -> Callable[[Observable[Any]], Observable[Any]]:
+    return ops.filter(lambda marker: marker[0] in marks)
 
 
-def tokens(diagram: str, **options: Any) -> MessageStream:
-    return MessageStream(marbles(diagram), **options)
-
-
-def values(source: Observable[Any]) -> list[Any]:
-    return [item for _, item in timeline(source)]
-
-
-def said_by(reply: Any, *things: Any) -> list[tuple[str, str | None, str]]:
-    """Role, name and text of all that a function with this reply says."""
-    talker = agent(lambda transcript: reply(), id="f")
-    entries = values(say("q", *things).pipe(talker, responses(inputs=True)))
-    assert entries[-1] == END
-    return [(message.role, message.name, message.text) for message in entries[:-1]]
+def who_said_what(message: Message) -> tuple[str, str | None, str]:
+    return message.role, message.name, message.text
 
 
 # -- what may be replied
@@ -80,111 +69,132 @@ def generated() -> Iterator[Any]:
     yield ("c",)
 
 
-OWN = "assistant", "f"
+SAID = {
+    "a": ("assistant", "f", "a"),
+    "b": ("assistant", "f", "b"),
+    "c": ("assistant", "f", "c"),
+    "d": ("assistant", "f", "d"),
+    "ab": ("assistant", "f", "ab"),
+    "g_a": ("assistant", "g", "a"),
+    "g_ab": ("assistant", "g", "ab"),
+    "user_a": ("user", None, "a"),
+    "ann_a": ("user", "ann", "a"),
+    "system_a": ("system", "s", "a"),
+}
 
 
 @pytest.mark.parametrize(
     ("reply", "said"),
     [
-        (lambda: None, []),
-        (lambda: "a", [(*OWN, "a")]),
-        (lambda: soon("a"), [(*OWN, "a")]),
-        (lambda: ["a", ["b", [["c"]]]], [(*OWN, "a"), (*OWN, "b"), (*OWN, "c")]),
-        (generated, [(*OWN, "a"), (*OWN, "b"), (*OWN, "c")]),
-        (asynchronous, [(*OWN, "a"), (*OWN, "b"), (*OWN, "c")]),
-        (lambda: rx.of("a", ["b"]), [(*OWN, "a"), (*OWN, "b")]),
-        (lambda: AssistantMessage("a"), [(*OWN, "a")]),
-        (lambda: AssistantMessage("a", name="g"), [("assistant", "g", "a")]),
-        (lambda: UserMessage("a"), [("user", None, "a")]),
-        (lambda: SystemMessage("a", name="s"), [("system", "s", "a")]),
-        (lambda: {"content": "a"}, [(*OWN, "a")]),
-        (lambda: {"role": "user", "content": "a", "name": "ann"}, [("user", "ann", "a")]),
-        (lambda: {"text": "a"}, [("user", None, "a")]),
-        (lambda: WorkflowInput("a", "ann"), [("user", "ann", "a")]),
-        (lambda: stream(["a", "b"]), [(*OWN, "ab")]),
-        (lambda: stream("ab", name="g"), [("assistant", "g", "ab")]),
-        (lambda: Block("inner", just(stream("ab", name="g"))), [("assistant", "g", "ab")]),
-        (lambda: say("x").pipe(Agent("g", ScriptedLLM(["a"]))), [("assistant", "g", "a")]),
-        (lambda: soon(soon(soon("a"))), [(*OWN, "a")]),
+        (lambda: None, "|"),
+        (lambda: "a", "(a|)"),
+        (lambda: soon("a"), "-(a|)"),
+        (lambda: ["a", ["b", [["c"]]]], "(a b c|)"),
+        (generated, "a(b c|)"),
+        (asynchronous, "a(b c|)"),
+        (lambda: rx.of("a", ["b"]), "(a b|)"),
+        (lambda: AssistantMessage("a"), "(a|)"),
+        (lambda: AssistantMessage("a", name="g"), "(g_a|)"),
+        (lambda: UserMessage("a"), "(user_a|)"),
+        (lambda: SystemMessage("a", name="s"), "(system_a|)"),
+        (lambda: {"content": "a"}, "(a|)"),
+        (lambda: {"role": "user", "content": "a", "name": "ann"}, "(ann_a|)"),
+        (lambda: {"text": "a"}, "(user_a|)"),
+        (lambda: WorkflowInput("a", "ann"), "(ann_a|)"),
+        (lambda: stream(["a", "b"]), "(ab|)"),
+        (lambda: stream("ab", name="g"), "(g_ab|)"),
+        (lambda: Block("inner", just(stream("ab", name="g"))), "(g_ab|)"),
+        (lambda: say("x").pipe(Agent("g", ScriptedLLM(["a"]))), "(g_a|)"),
+        (lambda: soon(soon(soon("a"))), "---(a|)"),
     ],
 )
-def test_a_function_may_reply_with_anything_that_say_takes(reply: Any, said: list[Any]) -> None:
-    assert said_by(reply) == said
+def test_a_function_may_reply_with_anything_that_say_takes(marbles: Marbles, reply: Any, said: str) -> None:
+    talker = agent(lambda transcript: reply(), id="f")
+    heard = say("q").pipe(talker, responses(inputs=True), ops.map(who_said_what))
+    marbles.expect(heard).to_be(said, **SAID)
 
 
-def test_a_reply_may_nest_three_deep() -> None:
-    async def deep() -> AsyncIterator[Any]:
+def test_a_reply_may_nest_three_deep(marbles: Marbles) -> None:
+    @agent(id="f")
+    async def deep(transcript: Transcript) -> AsyncIterator[Any]:
         yield [soon([generated(), asynchronous()]), rx.of(soon("d"))]
 
-    assert [text for _, _, text in said_by(deep)] == ["a", "b", "c", "a", "b", "c", "d"]
+    heard = say("q").pipe(deep, responses(inputs=True), ops.map(who_said_what))
+    marbles.expect(heard).to_be("-a(b c a b c d|)", **SAID)
 
 
-def test_an_async_function_is_awaited() -> None:
+def test_an_async_function_is_awaited(marbles: Marbles) -> None:
     @agent
     async def waiter(transcript: Transcript) -> str:
         await asyncio.sleep(3)
         return transcript[-1].text.upper()
 
-    assert timeline(say("q").pipe(waiter, text())) == [(3, "Q"), (3, END)]
+    marbles.expect(say("q").pipe(waiter, text())).to_be("---(Q|)")
 
 
-def test_the_function_is_called_with_the_transcript_at_its_turn_as_the_diagram_draws_it() -> None:
+def test_the_function_is_called_with_the_transcript_at_its_turn_as_the_diagram_draws_it(
+    marbles: Marbles,
+) -> None:
     heard: list[Any] = []
 
     @agent
     def talker(transcript: Transcript) -> Any:
         heard.append([message.text for message in transcript])
-        return [tokens("a|"), tokens("---b--|")]
+        return [first, second]
 
-    source = marbles("-q-|", q=MessageStream.of(UserMessage("q")))
-    (at, block), end = timeline(source.pipe(talker))
-    assert (at, block.name, end) == (3, "talker", (3, END))
-    assert heard == []
-    assert timeline(source.pipe(talker, text(""))) == [(3, "a"), (6, "b"), (9, END)]
-    assert heard == [["q"]]
-
-
-def test_all_that_it_replies_runs_at_once_and_is_delivered_in_order() -> None:
-    begun: list[tuple[str, float]] = []
-
-    def slow(name: str, diagram: str) -> MessageStream:
-        def begin(_: Any) -> Observable[Any]:
-            begun.append((name, asyncio.get_running_loop().time()))
-            return marbles(diagram)
-
-        return MessageStream(rx.defer(begin), name=name)
-
-    talker = agent(lambda _: [slow("a", "-a---a|"), slow("b", "--b|"), [slow("c", "-------c|")]], id="f")
-    entries = timeline(say("q").pipe(talker, markers()))
-    assert begun == [("a", 0), ("b", 0), ("c", 0)]
-    shown = [(at, mark, content["content"]) for at, (mark, content) in entries[:-1] if mark == "delta"]
-    assert shown == [(1, "delta", "a"), (5, "delta", "a"), (6, "delta", "b"), (7, "delta", "c")]
-    kinds = [str(item[0]) for _, item in entries[:-1]]
-    assert kinds == [
-        "start",
-        *["delta"] * 2,
-        "response",
-        "delta",
-        "response",
-        "delta",
-        "response",
-        "end",
-        "result",
-    ]
+    source = marbles.cold("                              -q-|", q=MessageStream.of(UserMessage("q")))
+    first = marbles.message("                               a|")
+    second = marbles.message("                              ---b--|")
+    unread = source.pipe(talker, ops.map(lambda block: block.name))
+    marbles.expect(unread).to_be("                       ---(t|)", t="talker")
+    marbles.at(4, heard.append, "nobody has read it")
+    marbles.expect(source.pipe(talker, text(""))).to_be("-----^--a--b--|")
+    marbles.flush()
+    assert heard == ["nobody has read it", ["q"]]
 
 
-def test_a_message_of_an_unfinished_generator_is_delivered_token_by_token() -> None:
+def test_all_that_it_replies_runs_at_once_and_is_delivered_in_order(marbles: Marbles) -> None:
+    a = marbles.cold("                     -a---a|")
+    b = marbles.cold("                     --b|")
+    c = marbles.cold("                     -------c|")
+    replies = [MessageStream(a, name="a"), MessageStream(b, name="b"), [MessageStream(c, name="c")]]
+    ended = marbles.probe()
+    talker = agent(lambda _: replies, id="f")
+    marbles.expect_markers(say("q").pipe(talker, markers(), ended)).to_be(
+        [
+            (0, "start", "f"),
+            (1, "delta", "a"),
+            (5, "delta", "a"),
+            (6, "response", "aa"),
+            (6, "delta", "b"),
+            (6, "response", "b"),
+            (7, "delta", "c"),
+            (8, "response", "c"),
+            (8, "end", "f"),
+            (8, "result", "done"),
+        ]
+    )
+    marbles.expect_subscriptions(a).to_be("^-----!")
+    marbles.expect_subscriptions(b).to_be("^--!")
+    marbles.expect_subscriptions(c).to_be("^-------!")
+    marbles.flush()
+    assert ended.completions == 1
+
+
+def test_a_message_of_an_unfinished_generator_is_delivered_token_by_token(marbles: Marbles) -> None:
     @agent
     async def talker(transcript: Transcript) -> AsyncIterator[Any]:
-        yield tokens("-a-b|")
+        yield first
         await asyncio.sleep(10)
         yield "c"
 
-    assert timeline(say("q").pipe(talker, text("/"))) == [(1, "a"), (3, "b"), (10, "/"), (10, "c"), (10, END)]
+    first = marbles.message("    -a-b|")
+    heard = say("q").pipe(talker, text("/"))
+    marbles.expect(heard).to_be("-a-b------(/ c|)")
 
 
-def test_nested_agents_stand_in_blocks_of_their_own() -> None:
-    inner = Agent("inner", ScriptedLLM(["in"]))
+def test_nested_agents_stand_in_blocks_of_their_own(marbles: Marbles) -> None:
+    inner = Agent("inner", ScriptedLLM(["in", "in"]))
 
     @agent
     async def middle(transcript: Transcript) -> AsyncIterator[Any]:
@@ -196,32 +206,36 @@ def test_nested_agents_stand_in_blocks_of_their_own() -> None:
     def outer(transcript: Transcript) -> Any:
         return say(transcript).pipe(middle)
 
-    marks = values(say("q").pipe(outer, markers()))[:-1]
-    shown = [(str(mark), content) for mark, content in marks if mark in ("start", "end")]
-    assert shown == [
-        *(("start", "outer"), ("start", "middle"), ("start", "inner")),
-        *(("end", "inner"), ("end", "middle"), ("end", "outer")),
-    ]
-    assert [(m[0]["name"], m[0]["content"]) for mark, m in marks if mark == "response"] == [
-        *(("middle", "before"), ("inner", "in"), ("middle", "after")),
-    ]
+    marks = say("q").pipe(outer, markers())
+    ended = marbles.probe()
+    marbles.expect_markers(marks.pipe(only("start", "end"), ended)).to_be(
+        [
+            *(("start", "outer"), ("start", "middle"), ("start", "inner")),
+            *(("end", "inner"), ("end", "middle"), ("end", "outer")),
+        ]
+    )
+    said = ops.map(lambda marker: (marker[1][0]["name"], marker[1][0]["content"]))
+    marbles.expect(marks.pipe(only("response"), said)).to_be(
+        "(abc|)", a=("middle", "before"), b=("inner", "in"), c=("middle", "after")
+    )
+    marbles.flush()
+    assert ended.completions == 1
 
 
-def test_state_updates_pass() -> None:
+def test_state_updates_pass(marbles: Marbles) -> None:
     @agent
     def setter(transcript: Transcript) -> Any:
         return [StateUpdate("s", variables={"n": 1}, usage=Usage(total_tokens=2)), "ok"]
 
-    (folded, _) = values(say("q").pipe(setter, transcript()))
-    assert folded.variables["n"] == 1
-    assert folded.usage.total_tokens == 2
+    folded = say("q").pipe(setter, transcript(), ops.map(lambda t: (t.variables["n"], t.usage.total_tokens)))
+    marbles.expect(folded).to_be("(x|)", x=(1, 2))
 
 
-def test_a_stop_ends_the_team() -> None:
+def test_a_stop_ends_the_team(marbles: Marbles) -> None:
     stopper = agent(lambda _: ["bye", StateUpdate("stop", stop="enough")], id="f")
-    marks = values(say("q").pipe(Team(ScriptedLLM([]), [stopper], "team"), markers()))[:-1]
-    assert marks[-1] == ("result", "agent-stop")
-    assert [str(mark) for mark, _ in marks].count("response") == 1
+    marks = say("q").pipe(Team(marbles.llm(), [stopper], "team"), markers())
+    marbles.expect(marks.pipe(ops.last())).to_be("(r|)", r=("result", "agent-stop"))
+    marbles.expect(marks.pipe(only("response"), ops.count())).to_be("(n|)", n=1)
 
 
 # -- failures
@@ -253,82 +267,113 @@ async def raises_later(_: Any = None) -> Any:
         (lambda _: failing_generator(), ["a"]),
         (lambda _: failing_async(), ["a"]),
         (lambda _: ["a", ValueError("no"), "b"], ["a"]),
-        (lambda _: [tokens("-a|"), rx.throw(ValueError("no"))], ["a"]),
+        (lambda _: [stream(rx.of("a").pipe(ops.delay(1.0))), rx.throw(ValueError("no"))], ["a"]),
     ],
     ids=["sync", "async", "generator", "async generator", "an exception", "an observable"],
 )
-def test_what_it_raises_fails_its_block_in_its_place(function: Any, before: list[str]) -> None:
-    marks = values(say("q").pipe(agent(function, id="f"), markers()))[:-1]
-    assert [m[0]["content"] for mark, m in marks if mark == "response"] == before
-    assert [(str(mark), content) for mark, content in marks[-3:]] == [
-        ("error", {"type": "ValueError", "message": "no", "where": "f"}),
-        ("end", "f"),
-        ("result", "agent-error"),
-    ]
+def test_what_it_raises_fails_its_block_in_its_place(
+    marbles: Marbles, function: Any, before: list[str]
+) -> None:
+    ended = marbles.probe()
+    without_deltas = ops.filter(lambda marker: marker[0] != "delta")
+    marks = say("q").pipe(agent(function, id="f"), markers(), without_deltas, ended)
+    marbles.expect_markers(marks).to_be(
+        [
+            ("start", "f"),
+            *(("response", text) for text in before),
+            ("error", {"type": "ValueError", "message": "no", "where": "f"}),
+            ("end", "f"),
+            ("result", "agent-error"),
+        ]
+    )
+    marbles.flush()
+    assert ended.completions == 1
 
 
 @pytest.mark.parametrize("reply", [3, b"a", object(), {"x": 1}, [["a", 3]], True])
-def test_a_reply_that_is_no_message_fails_its_block_and_is_named(reply: Any) -> None:
-    (*_, error) = values(say("q").pipe(agent(lambda _: reply, id="f"), text()))
-    assert isinstance(error, InputError)
-    assert "is no message" in str(error)
+def test_a_reply_that_is_no_message_fails_its_block_and_is_named(marbles: Marbles, reply: Any) -> None:
+    failed = marbles.probe()
+    heard = say("q").pipe(agent(lambda _: reply, id="f"), text(), failed)
+    marbles.expect(heard).to_be("#", error=InputError)
+    marbles.flush()
+    assert "is no message" in str(failed.errors[0])
 
 
-def test_an_interruption_cancels_all_that_runs_and_closes_the_generator() -> None:
-    log: list[tuple[str, float]] = []
-
-    def note(what: str) -> None:
-        log.append((what, asyncio.get_running_loop().time()))
+def test_an_interruption_cancels_all_that_runs_and_closes_the_generator(marbles: Marbles) -> None:
+    closed: list[float] = []
 
     @agent
     async def talker(transcript: Transcript) -> AsyncIterator[Any]:
         try:
-            for name in "ab":
-                yield MessageStream(
-                    marbles("-x-x-x-x-x|").pipe(ops.finally_action(lambda name=name: note(name)))
-                )
+            yield MessageStream(a)
+            yield MessageStream(b)
             await asyncio.sleep(100)
         finally:
-            note("generator")
+            closed.append(asyncio.get_running_loop().time())
 
-    entries = timeline(say("q").pipe(talker, until(rx.timer(4.0)), markers()))
-    assert entries[-2] == (4, ("result", "interrupted"))
-    assert sorted(log) == [("a", 4), ("b", 4), ("generator", 4)]
+    a = marbles.cold("                     -x-x-x-x-x|")
+    b = marbles.cold("                     -x-x-x-x-x|")
+    stop = marbles.hot("                   ----s")
+    last = say("q").pipe(talker, until(stop), markers(), ops.last())
+    marbles.expect(last).to_be("           ----(r|)", r=("result", "interrupted"))
+    marbles.expect_subscriptions(a).to_be("^---!")
+    marbles.expect_subscriptions(b).to_be("^---!")
+    marbles.flush()
+    assert closed == [4]
 
 
 # -- live
 
 
-def test_a_live_agent_is_called_at_once_with_the_messages_as_they_come_as_the_diagram_draws_it() -> None:
-    @agent.live
-    async def shout(heard: Replay[MessageStream]) -> AsyncIterator[Any]:
-        async for message in heard:
-            yield say(message).pipe(map_tokens(str.upper))
-
-    a, b = tokens("--x-x|", name="s"), tokens("-y|", name="s")
-    source = marbles("-a---b-|", a=a, b=b)
-    (at, block), end = timeline(source.pipe(shout))
-    assert (at, block.name, end) == (0, "shout", (7, END))
-    source = marbles("-a---b-|", a=tokens("x--|", name="s"), b=tokens("y-|", name="s"))
-    assert [at for at, _ in timeline(source.pipe(shout, messages()))] == [1, 5, 7]
+@agent.live
+async def shout(heard: Replay[MessageStream]) -> AsyncIterator[Any]:
+    async for message in heard:
+        yield say(message).pipe(map_tokens(str.upper))
 
 
-def test_a_live_agent_lets_each_token_through_at_its_time() -> None:
-    @agent.live
-    async def shout(heard: Replay[MessageStream]) -> AsyncIterator[Any]:
-        async for message in heard:
-            yield say(message).pipe(map_tokens(str.upper))
+def test_a_live_agent_is_called_at_once_with_the_messages_as_they_come_as_the_diagram_draws_it(
+    marbles: Marbles,
+) -> None:
+    source = marbles.cold(
+        """
+           -m1--m2---|
+        m1 -x--|
+        m2 -----y-|
+        """
+    )
+    marbles.expect(source.pipe(shout)).to_be(
+        """
+               shout-----|
+        shout  -m1--m2---|
+        m1     -X--|
+        m2     -----Y-|
+        """
+    )
 
-    source = say("q").pipe(Agent("a", lambda request: marbles("-a--b---c|")), shout)
-    entries = timeline(source.pipe(markers()))
-    shown = [(at, content["content"]) for at, (mark, content) in entries[:-1] if mark == "delta"]
-    assert shown == [(1, "A"), (4, "B"), (8, "C")]
-    ((_, (content, _)),) = [item for _, item in entries[:-1] if item[0] == "response"]
-    assert content == {"content": "ABC", "role": "assistant", "name": "a"}
+
+def test_a_live_agent_lets_each_token_through_at_its_time(marbles: Marbles) -> None:
+    ended = marbles.probe()
+    llm = marbles.llm("-a--b---c|")
+    said = {"content": "ABC", "role": "assistant", "name": "a"}
+    marbles.expect_markers(say("q").pipe(Agent("a", llm), shout, markers(), ended)).to_be(
+        [
+            (0, "start", "shout"),
+            (1, "delta", "A"),
+            (4, "delta", "B"),
+            (8, "delta", "C"),
+            (9, "response", [said, ANY]),
+            (9, "end", "shout"),
+            (9, "result", "done"),
+        ]
+    )
+    marbles.flush()
+    assert ended.completions == 1
 
 
-@pytest.mark.parametrize("kind", ["sync", "async", "generator"])
-def test_a_live_agent_may_be_any_kind_of_function(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "said"), [("sync", "-a------|"), ("async", "-a------|"), ("generator", "f(/ a)--|")]
+)
+def test_a_live_agent_may_be_any_kind_of_function(marbles: Marbles, kind: str, said: str) -> None:
     def plain(heard: Any) -> Any:
         return heard.pipe(ops.map(lambda message: message))
 
@@ -340,110 +385,116 @@ def test_a_live_agent_may_be_any_kind_of_function(kind: str) -> None:
         yield heard
 
     function = {"sync": plain, "async": later, "generator": generator}[kind]
-    source = just(tokens("-a|", name="s"))
-    said = values(source.pipe(agent.live(function, id="f"), text("/")))[:-1]
-    assert said == (["first", "/", "a"] if kind == "generator" else ["a"])
+    source = just(marbles.message("-a------|", name="s"))
+    live = source.pipe(agent.live(function, id="f"), text("/"))
+    marbles.expect(live).to_be(said, f="first")
 
 
-def test_a_live_agent_passes_on_state_and_the_cost_of_what_it_heard() -> None:
+def test_a_live_agent_passes_on_state_and_the_cost_of_what_it_heard(marbles: Marbles) -> None:
     silent = agent.live(lambda heard: None, id="f")
     update = StateUpdate("s", variables={"n": 1})
     llm = ScriptedLLM([Reply("x", usage=Usage(total_tokens=7))])
-    (folded, _) = values(rx.concat(just(update), say("q")).pipe(Agent("a", llm), silent, transcript()))
-    assert folded.variables["n"] == 1
-    assert folded.usage.total_tokens == 7
+    folded = rx.concat(just(update), say("q")).pipe(Agent("a", llm), silent, transcript())
+    counted = folded.pipe(ops.map(lambda t: (t.variables["n"], t.usage.total_tokens)))
+    marbles.expect(counted).to_be("(x|)", x=(1, 7))
 
 
-def test_a_live_agent_that_fails_fails_its_block_and_cancels_what_it_hears() -> None:
-    gone: list[str] = []
-
+def test_a_live_agent_that_fails_fails_its_block_and_cancels_what_it_hears(marbles: Marbles) -> None:
     @agent.live
     async def broken(heard: Replay[MessageStream]) -> AsyncIterator[Any]:
         async for _ in heard:
             raise ValueError("no")
         yield "never"
 
-    source = say("q").pipe(
-        Agent(
-            "a", lambda request: marbles("-a-b-c-d|").pipe(ops.finally_action(lambda: gone.append("gone")))
-        ),
-        broken,
+    ended = marbles.probe()
+    llm = marbles.llm("                      -a-b-c-d|")
+    live = say("q").pipe(Agent("a", llm), broken, markers(), ended)
+    marbles.expect_markers(live).to_be(
+        [
+            ("start", "broken"),
+            ("error", {"type": "ValueError", "message": "no", "where": "broken"}),
+            ("end", "broken"),
+            ("result", "agent-error"),
+        ]
     )
-    entries = timeline(source.pipe(markers()))
-    error = {"type": "ValueError", "message": "no", "where": "broken"}
-    assert [(str(item[0]), item[1]) for _, item in entries[1:-1]] == [
-        *(("error", error), ("end", "broken"), ("result", "agent-error")),
-    ]
-    assert gone == ["gone"]
+    marbles.expect_subscriptions(llm).to_be("(^!)")
+    marbles.flush()
+    assert ended.completions == 1
 
 
-def test_a_failure_upstream_fails_the_live_agent() -> None:
-    @agent.live
-    async def listener(heard: Replay[MessageStream]) -> AsyncIterator[Any]:
-        async for message in heard:
-            yield say(message).pipe(map_tokens(str.upper))
-
-    failing = Agent("a", lambda request: rx.concat(rx.of("x"), rx.throw(ValueError("no"))))
-    marks = values(say("q").pipe(failing, listener, markers()))[:-1]
-    assert [str(mark) for mark, _ in marks].count("error") == 1
-    assert marks[-1] == ("result", "agent-error")
+def test_a_failure_upstream_fails_the_live_agent(marbles: Marbles) -> None:
+    failing = Agent("a", marbles.llm("                            x--#", "x--#", error=ValueError("no")))
+    marks = say("q").pipe(failing, shout, markers())
+    marbles.expect(marks.pipe(only("error"), ops.count())).to_be("---(n|)", n=1)
+    marbles.expect(marks.pipe(ops.last())).to_be("                ---(r|)", r=("result", "agent-error"))
 
 
-def test_disposing_a_live_agent_cancels_what_it_hears() -> None:
-    gone: list[str] = []
-    source = marbles("-a-b-c-d|").pipe(ops.finally_action(lambda: gone.append("gone")))
+def test_disposing_a_live_agent_cancels_what_it_hears(marbles: Marbles) -> None:
+    llm = marbles.llm("                           -a-b-c-d|")
     echo = agent.live(lambda heard: heard, id="f")
-    pipe = say("q").pipe(Agent("a", lambda request: source), echo, text())
-    assert timeline(pipe, dispose_at=4) == [(1, "a"), (3, "b")]
-    assert gone == ["gone"]
+    pipe = say("q").pipe(Agent("a", llm), echo, text())
+    marbles.expect(pipe, unsubscribe_at=4).to_be("-a-b")
+    marbles.expect_subscriptions(llm).to_be("     ^---!")
 
 
-def test_a_live_agent_in_a_team_hears_the_conversation_so_far() -> None:
+def test_a_live_agent_in_a_team_hears_the_conversation_so_far(marbles: Marbles) -> None:
     @agent.live
     async def counter(heard: Replay[MessageStream]) -> Any:
         return str([message.result.text async for message in heard if message.result])
 
-    team = Team(ScriptedLLM([]), [counter], "team", max_turns=2)
-    said = [message.text for message in values(say("q").pipe(team, responses()))[:-1]]
-    assert said == ["['q']", "['q', \"['q']\"]"]
+    team = Team(marbles.llm(), [counter], "team", max_turns=2)
+    said = say("q").pipe(team, responses(), ops.map(str))
+    marbles.expect(said).to_be("(a b|)", a="['q']", b="['q', \"['q']\"]")
 
 
 # -- as_agent
 
 
-def test_an_operator_gets_a_name_as_the_diagram_draws_it() -> None:
-    named = as_agent("b", lambda source: just(tokens("---a--|")), "Says a.")
+def test_an_operator_gets_a_name_as_the_diagram_draws_it(marbles: Marbles) -> None:
+    source = marbles.cold("                             -q|", q=MessageStream(rx.of("q")))
+    said = marbles.cold("                               ---a--|")
+    named = as_agent("b", lambda source: just(MessageStream(said)), "Says a.")
     assert (named.id, named.description) == ("b", "Says a.")
-    (at, block), end = timeline(marbles("-q|", q=MessageStream(rx.of("q"))).pipe(named))
-    assert (at, block.name, end) == (0, "b", (0, END))
-    assert timeline(say("q").pipe(named, text())) == [(3, "a"), (6, END)]
+    marbles.expect(source.pipe(named)).to_be(
+        """
+           (b|)
+        b  m-----|
+        m  ---a--|
+        """
+    )
+    marbles.expect(say("q").pipe(named, text())).to_be("---a--|")
 
 
-def test_each_subscription_to_a_named_operator_is_a_run_of_its_own() -> None:
-    llm = ScriptedLLM(["one", "two"])
+def test_each_subscription_to_a_named_operator_is_a_run_of_its_own(marbles: Marbles) -> None:
+    llm = marbles.llm("                      -one|", "-two|")
     pipeline = say("q").pipe(as_agent("b", Agent("a", llm)), text())
-    assert values(pipeline) == ["one", END]
-    assert values(pipeline) == ["two", END]
+    marbles.expect(pipeline).to_be("         -one|")
+    marbles.expect(pipeline).to_be("         ------^two|")
+    marbles.expect_subscriptions(llm).to_be("^---!", "------^---!")
 
 
-def test_an_operator_as_a_member_hears_the_conversation() -> None:
-    llm = ScriptedLLM(["one", "two"])
+def test_an_operator_as_a_member_hears_the_conversation(marbles: Marbles) -> None:
+    llm = marbles.llm("(one|)", "(two|)")
     chain = as_agent("chain", lambda source: source.pipe(Agent("a", llm), Agent("b", llm)))
-    marks = values(say("q").pipe(Team(ScriptedLLM([]), [chain], "team", max_turns=1), markers()))[:-1]
-    assert [content for mark, content in marks if mark == "start"] == ["team", "chain", "b"]
+    team = Team(marbles.llm(), [chain], "team", max_turns=1)
+    started = say("q").pipe(team, markers(), only("start"), ops.map(lambda marker: marker[1]))
+    marbles.expect(started).to_be("(team chain b|)")
+    marbles.flush()
     assert llm.requests[0].messages == ({"role": "user", "content": "q"},)
 
 
-def test_an_operator_that_fails_fails_its_block() -> None:
-    named = as_agent("b", lambda source: rx.throw(ValueError("no")))
-    marks = values(say("q").pipe(named, markers()))[:-1]
-    assert marks[1][1]["where"] == "b"
-
+def test_an_operator_that_fails_fails_its_block(marbles: Marbles) -> None:
     def broken(source: Any) -> Any:
         raise ValueError("no")
 
-    marks = values(say("q").pipe(as_agent("b", broken), markers()))[:-1]
-    assert marks[1][1] == {"type": "ValueError", "message": "no", "where": "b"}
+    for operator in (lambda source: rx.throw(ValueError("no")), broken):
+        marbles.expect(say("q").pipe(as_agent("b", operator), markers())).to_be(
+            "(s e b r|)",
+            s=("start", "b"),
+            e=("error", {"type": "ValueError", "message": "no", "where": "b"}),
+            b=("end", "b"),
+            r=("result", "agent-error"),
+        )
 
 
 # -- the decorators
@@ -493,7 +544,7 @@ def test_what_cannot_be_an_agent_is_refused() -> None:
         as_agent("a b", lambda source: source)
 
 
-def test_a_conversation_may_be_replied_with_and_is_heard() -> None:
+def test_a_conversation_may_be_replied_with_and_is_heard(marbles: Marbles) -> None:
     heard: list[str] = []
 
     @agent
@@ -502,5 +553,6 @@ def test_a_conversation_may_be_replied_with_and_is_heard() -> None:
         return "ok"
 
     before = Conversation([Message(role="user", content="earlier")])
-    assert values(say(before, "q").pipe(listener, text())) == ["ok", END]
+    marbles.expect(say(before, "q").pipe(listener, text())).to_be("(ok|)")
+    marbles.flush()
     assert heard == ["earlier", "q"]

@@ -14,121 +14,134 @@ from rxagents import (
     AgentError,
     AssistantMessage,
     Block,
-    Message,
     MessageStream,
-    ScriptedLLM,
     UserMessage,
     say,
 )
 from rxagents.operators import answer, messages, responses
 from rxagents.sinks import just
-from rxagents.testing.timelines import END, timeline
+from rxagents.testing.marbles import Marbles
+
+texts = ops.map(lambda message: message.text)
 
 
-def marbles(diagram: str, **lookup: Any) -> Observable[Any]:
-    return rx.from_marbles(diagram, timespan=1.0, lookup=lookup)
+def test_messages_come_as_they_begin_as_the_diagram_draws_it(marbles: Marbles) -> None:
+    m1, m2 = marbles.message("x|"), marbles.message("y|")
+    probe = marbles.probe()
+    items = marbles.cold(" --B------|", B=Block("B", marbles.cold("-m--n--|", m=m1, n=m2)))
+    marbles.expect(items.pipe(messages(), probe)).to_be("""
+                           ---m1-m2-|
+                       m1  ---x|
+                       m2  ------y|
+    """)
+    marbles.flush()
+    assert probe.items == [m1, m2]
 
 
-def tokens(diagram: str) -> MessageStream:
-    return MessageStream(marbles(diagram))
+def test_responses_come_in_the_order_in_which_they_began_as_the_diagram_draws_it(marbles: Marbles) -> None:
+    m1 = marbles.message("--a--b-----|")
+    m2 = marbles.message("---c-|")
+    probe = marbles.probe()
+    marbles.expect(just(m1, m2).pipe(responses(), probe)).to_be("-----------([ab] [c]|)")
+    marbles.flush()
+    assert probe.items == [m1.result, m2.result]
 
 
-def texts(entries: list[tuple[float, Any]]) -> list[tuple[float, Any]]:
-    return [(at, item.text if isinstance(item, Message) else item) for at, item in entries]
+def test_the_answer_is_the_last_message_as_the_diagram_draws_it(marbles: Marbles) -> None:
+    m1 = marbles.message("--a-|")
+    m2 = marbles.message("-----b-|")
+    marbles.expect(just(m1, m2).pipe(answer())).to_be("-------([b]|)")
 
 
-def test_messages_come_as_they_begin_as_the_diagram_draws_it() -> None:
-    m, n = tokens("m|"), tokens("n|")
-    block = Block("B", marbles("-m--n--|", m=m, n=n))
-    assert timeline(marbles("--B|", B=block).pipe(messages())) == [(3, m), (6, n), (9, END)]
-
-
-def test_responses_come_in_the_order_in_which_they_began_as_the_diagram_draws_it() -> None:
-    m1, m2 = tokens("--a--b-----|"), tokens("---c-|")
-    entries = timeline(just(m1, m2).pipe(responses()))
-    assert entries == [(11, m1.result), (11, m2.result), (11, END)]
-    assert texts(entries)[:2] == [(11, "ab"), (11, "c")]
-
-
-def test_the_answer_is_the_last_message_as_the_diagram_draws_it() -> None:
-    m1, m2 = tokens("--a-|"), tokens("-----b-|")
-    assert texts(timeline(just(m1, m2).pipe(answer()))) == [(7, "b"), (7, END)]
-
-
-def test_inputs_and_aside_blocks_are_skipped_unless_asked_for() -> None:
+def test_inputs_and_aside_blocks_are_skipped_unless_asked_for(marbles: Marbles) -> None:
     def items() -> Observable[Any]:
         note = Block("note", just(MessageStream.of(AssistantMessage("aside"))), entry="aside")
-        said = MessageStream.of(AssistantMessage("a"))
+        said = marbles.message("---a-|")
         return just(MessageStream.of(UserMessage("q")), said, note)
 
-    def heard(**options: Any) -> list[str]:
-        return [item.text for _, item in timeline(items().pipe(responses(**options)))[:-1]]
-
-    assert heard() == ["a"]
-    assert heard(inputs=True) == ["q", "a"]
-    assert heard(aside=True) == ["a", "aside"]
-    assert len(timeline(items().pipe(messages(inputs=True, aside=True)))) == 4
-    assert texts(timeline(items().pipe(answer()))) == [(0, "a"), (0, END)]
-
-
-def test_the_views_complete_without_messages() -> None:
-    assert timeline(rx.empty().pipe(messages())) == [(0, END)]
-    assert timeline(rx.empty().pipe(responses())) == [(0, END)]
+    marbles.expect(items().pipe(responses())).to_be("-----([a]|)")
+    marbles.expect(items().pipe(responses(inputs=True))).to_be("[q]--([a]|)")
+    marbles.expect(items().pipe(responses(aside=True))).to_be("-----([a] [aside]|)")
+    marbles.expect(items().pipe(messages(inputs=True, aside=True))).to_be("""
+             (m m2 m3|)
+        m    (q|)
+        m2   ---a-|
+        m3   (aside|)
+    """)
+    marbles.expect(items().pipe(answer())).to_be("-----([a]|)")
 
 
-def test_an_answer_that_nobody_gave_is_an_error() -> None:
-    ((_, error),) = timeline(say("q").pipe(answer()))
-    assert isinstance(error, AgentError)
-    assert "nobody answered" in str(error)
+def test_the_views_complete_without_messages(marbles: Marbles) -> None:
+    marbles.expect(rx.empty().pipe(messages())).to_be("|")
+    marbles.expect(rx.empty().pipe(responses())).to_be("|")
 
 
-def test_an_error_comes_in_its_place() -> None:
+def test_an_answer_that_nobody_gave_is_an_error(marbles: Marbles) -> None:
+    probe = marbles.probe()
+    marbles.expect(say("q").pipe(answer(), probe)).to_be("#", error=AgentError)
+    marbles.flush()
+    assert "nobody answered" in str(probe.errors[0])
+
+
+def test_an_error_comes_in_its_place(marbles: Marbles) -> None:
     error = ValueError("no")
-    failing = MessageStream(rx.throw(error))
-    entries = timeline(just(tokens("--a-|"), failing, tokens("b|")).pipe(responses()))
-    assert texts(entries) == [(4, "a"), (4, error)]
-    assert timeline(just(tokens("--a-|"), failing).pipe(answer()))[-1] == (4, error)
+    probe = marbles.probe()
+
+    def failing() -> MessageStream:
+        return MessageStream(rx.throw(error))
+
+    items = just(marbles.message("--a-|"), failing(), marbles.message("b|"))
+    marbles.expect(items.pipe(responses(), probe)).to_be("----([a] #)", error=error)
+    items = just(marbles.message("--a-|"), failing())
+    marbles.expect(items.pipe(answer(), probe)).to_be("----#", error=error)
+    marbles.flush()
+    assert probe.errors == [error, error]
 
 
 @pytest.mark.parametrize("view", [messages, responses, answer])
 @pytest.mark.parametrize("fails", ["the message", "the block"])
-def test_an_error_says_where_it_was_when_it_reaches_the_subscriber(view: Any, fails: str) -> None:
+def test_an_error_says_where_it_was_when_it_reaches_the_subscriber(
+    marbles: Marbles, view: Any, fails: str
+) -> None:
     failing = rx.throw(error := ValueError("no"))
     inner = Block("inner", failing if fails == "the block" else just(MessageStream(failing)))
+    probe = marbles.probe()
     notes: list[str] = []
     noted = ops.do_action(on_error=lambda e: notes.extend(e.__notes__))
-    assert timeline(just(Block("outer", just(inner))).pipe(view(), noted))[-1] == (0, error)
+    items = just(Block("outer", just(inner))).pipe(view(), noted, ops.ignore_elements(), probe)
+    marbles.expect(items).to_be("#", error=error)
+    marbles.flush()
+    assert probe.errors == [error]
     assert notes == ["in outer > inner"]
 
 
-def test_catch_and_retry_work_behind_the_views() -> None:
-    llm = ScriptedLLM([ValueError("no"), "Hello"])
-    entries = timeline(say("q").pipe(Agent("a", llm), answer(), ops.retry(2)))
-    assert texts(entries) == [(0, "Hello"), (0, END)]
-    failing = say("q").pipe(Agent("a", ScriptedLLM([ValueError("no")])), responses())
+def test_catch_and_retry_work_behind_the_views(marbles: Marbles) -> None:
+    llm = marbles.llm("--#", "-Hello|", error=ValueError("no"))
+    said = say("q").pipe(Agent("a", llm), answer(), ops.retry(2))
+    marbles.expect(said).to_be("--------([Hello]|)")
+    failing = marbles.llm("--#")
     sorry = AssistantMessage("sorry")
-    assert timeline(failing.pipe(ops.catch(lambda *_: rx.of(sorry)))) == [(0, sorry), (0, END)]
+    said = say("q").pipe(Agent("a", failing), responses(), ops.catch(lambda *_: rx.of(sorry)))
+    marbles.expect(said).to_be("--(s|)", s=sorry)
 
 
-def test_disposing_cancels_the_model() -> None:
-    gone: list[str] = []
-    agent = Agent(
-        "a", lambda request: marbles("a--b--c|").pipe(ops.finally_action(lambda: gone.append("gone")))
-    )
+def test_disposing_cancels_the_model(marbles: Marbles) -> None:
+    llm = marbles.llm("a--b--c|", "a--b--c|")
+    agent = Agent("a", llm)
     for view in (responses, answer):
-        assert timeline(say("q").pipe(agent, view()), dispose_at=4) == []
-    assert gone == ["gone", "gone"]
+        marbles.expect(say("q").pipe(agent, view()), unsubscribe_at="^---!").to_be("-----")
+    marbles.expect_subscriptions(llm).to_be("^---!", "^---!")
 
 
-def test_a_message_is_read_once_however_many_views_read_it() -> None:
-    runs: list[int] = []
-    stream = MessageStream(rx.defer(lambda _: runs.append(1) or marbles("-a|")))  # type: ignore[func-returns-value]
-    both = rx.merge(just(stream).pipe(responses()), just(stream).pipe(answer()))
-    assert texts(timeline(both)) == [(2, "a"), (2, "a"), (2, END)]
-    assert runs == [1]
+def test_a_message_is_read_once_however_many_views_read_it(marbles: Marbles) -> None:
+    source = marbles.cold("-a|")
+    stream = MessageStream(source)
+    for view in (responses, answer):
+        marbles.expect(just(stream).pipe(view(), texts)).to_be("--(a|)")
+    marbles.expect_subscriptions(source).to_be("^-!")
 
 
-def test_five_thousand_finished_messages_in_a_row_do_not_recurse() -> None:
+def test_five_thousand_finished_messages_in_a_row_do_not_recurse(marbles: Marbles) -> None:
     streams = [MessageStream.of(AssistantMessage(str(number))) for number in range(5_000)]
-    assert len(timeline(just(*streams).pipe(responses()))) == 5_001
-    assert texts(timeline(just(*streams).pipe(answer())))[0] == (0, "4999")
+    marbles.expect(just(*streams).pipe(responses(), ops.count())).to_be("(n|)", n=5_000)
+    marbles.expect(just(*streams).pipe(answer(), texts)).to_be("(t|)", t="4999")

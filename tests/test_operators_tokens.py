@@ -19,26 +19,22 @@ from rxagents import (
     Block,
     Message,
     MessageStream,
-    ScriptedLLM,
     StateUpdate,
     Team,
     Usage,
     UserMessage,
     say,
 )
-from rxagents.llm.replies import Call, Reply
 from rxagents.operators import map_tokens, markers, messages, responses, shared, text, transform, until
 from rxagents.sinks import just
-from rxagents.testing.timelines import END, timeline
+from rxagents.testing.marbles import Marbles
 from rxagents.values import Completion, FunctionResult, delta
 
 
-def marbles(diagram: str, **lookup: Any) -> Observable[Any]:
-    return rx.from_marbles(diagram, timespan=1.0, lookup=lookup)
+# `expect_markers` has no mark for completion, so one stands behind
+ending = ops.concat(rx.of(("|", None)))
 
-
-def tokens(diagram: str, **options: Any) -> MessageStream:
-    return MessageStream(marbles(diagram), **options)
+texts = ops.map(lambda message: message.text)
 
 
 async def same(words: AsyncIterator[str]) -> AsyncIterator[str]:
@@ -67,38 +63,36 @@ BOTH = pytest.mark.parametrize(
 )
 
 
-def finished(source: Observable[Any]) -> list[Message]:
-    return [item for _, item in timeline(source.pipe(responses()))[:-1]]
-
-
 # -- tokens
 
 
 @BOTH
-def test_each_token_comes_when_it_came_as_the_diagram_draws_it(shout: Any) -> None:
-    entries = timeline(just(tokens("--Hel-lo-|")).pipe(shout, text()))
-    assert entries == [(2, "HEL"), (6, "LO"), (9, END)]
+def test_each_token_comes_when_it_came_as_the_diagram_draws_it(marbles: Marbles, shout: Any) -> None:
+    said = marbles.message("--Hel-lo-|")
+    marbles.expect(just(said).pipe(shout, text())).to_be("--HEL-LO-|")
 
 
-def test_a_transform_may_keep_and_join_tokens_as_the_diagram_draws_it() -> None:
-    entries = timeline(just(tokens("--a-b--c-|")).pipe(transform(pairs), text()))
-    assert entries == [(2 + 2, "ab"), (9, "c"), (9, END)]
+def test_a_transform_may_keep_and_join_tokens_as_the_diagram_draws_it(marbles: Marbles) -> None:
+    said = marbles.message("--a-b--c-|")
+    marbles.expect(just(said).pipe(transform(pairs), text())).to_be("----ab---(c|)")
 
 
-def test_a_token_that_is_mapped_to_none_is_taken_out() -> None:
-    stream = MessageStream(just("a", "b", delta("b", tool_calls=[]), "c"))
-    (twin,) = [
-        item
-        for _, item in timeline(just(stream).pipe(map_tokens(lambda t: None if t == "b" else t), messages()))[
-            :-1
-        ]
-    ]
-    timeline(twin)
+def test_a_token_that_is_mapped_to_none_is_taken_out(marbles: Marbles) -> None:
+    stream = marbles.message("-a-b-x-c|", x=delta("b", tool_calls=[]))
+    probe = marbles.probe()
+    without_b = map_tokens(lambda token: None if token == "b" else token)
+    marbles.expect(just(stream).pipe(without_b, messages(), probe)).to_be("""
+       (m|)
+    m  -a-----c|
+    """)
+    marbles.flush()
+    (twin,) = probe.items
     assert [item["content"] for item in twin.items] == ["a", None, "c"]
 
 
-def test_a_token_may_be_mapped_to_nothing() -> None:
-    assert [item for _, item in timeline(just(tokens("ab|")).pipe(map_tokens(lambda _: ""), text()))] == [END]
+def test_a_token_may_be_mapped_to_nothing(marbles: Marbles) -> None:
+    said = marbles.message("a-b|")
+    marbles.expect(just(said).pipe(map_tokens(lambda _: ""), text())).to_be("---|")
 
 
 async def doubled(words: AsyncIterator[str]) -> AsyncIterator[str]:
@@ -109,17 +103,17 @@ async def doubled(words: AsyncIterator[str]) -> AsyncIterator[str]:
     yield ">"
 
 
-def test_a_transform_may_yield_more_than_it_read() -> None:
-    entries = timeline(just(tokens("-a-b|")).pipe(transform(doubled), text()))
-    assert [item for _, item in entries] == ["<", "a", "a", "b", "b", ">", END]
-    assert entries[0] == (0, "<")
+def test_a_transform_may_yield_more_than_it_read(marbles: Marbles) -> None:
+    said = marbles.message("----a-----b-----|")
+    marbles.expect(just(said).pipe(transform(doubled), text())).to_be("'<'-(a a)-(b b)-('>'|)")
 
 
 @given(st.lists(st.text(max_size=3), max_size=6))
 def test_the_identity_changes_nothing_that_is_said(words: list[str]) -> None:
     for operator in (map_tokens(lambda token: token), transform(same)):
-        (message,) = finished(just(MessageStream(just(*words))).pipe(operator))
-        assert message.text == "".join(words)
+        with Marbles() as marbles:
+            said = just(MessageStream(just(*words))).pipe(operator, responses(), texts)
+            marbles.expect(said).to_be("(t|)", t="".join(words))
 
 
 # -- what stays as it is
@@ -139,10 +133,14 @@ def two_rounds() -> Observable[Any]:
 
 
 @BOTH
-def test_name_role_calls_results_usage_reason_and_metadata_stay(shout: Any) -> None:
-    (plain,) = finished(just(MessageStream(two_rounds(), name="a")))
-    (message,) = finished(just(MessageStream(two_rounds(), name="a")).pipe(shout))
-    assert message.text == "LET ME LOOK.IT IS 214."
+def test_name_role_calls_results_usage_reason_and_metadata_stay(marbles: Marbles, shout: Any) -> None:
+    before, after = marbles.probe("before"), marbles.probe("after")
+    said = just(MessageStream(two_rounds(), name="a")).pipe(responses(), before, texts)
+    loud = just(MessageStream(two_rounds(), name="a")).pipe(shout, responses(), after, texts)
+    marbles.expect(said).to_be("(t|)", t="Let me look.It is 214.")
+    marbles.expect(loud).to_be("(t|)", t="LET ME LOOK.IT IS 214.")
+    marbles.flush()
+    (plain,), (message,) = before.items, after.items
     kept = ("name", "role", "finish_reason", "usage", "metadata", "tool_calls")
     assert [message[key] for key in kept] == [plain[key] for key in kept]
     assert message.usage == Usage(total_tokens=5)
@@ -151,140 +149,178 @@ def test_name_role_calls_results_usage_reason_and_metadata_stay(shout: Any) -> N
 
 
 @BOTH
-def test_a_message_that_was_finished_before_is_mapped_too(shout: Any) -> None:
+def test_a_message_that_was_finished_before_is_mapped_too(marbles: Marbles, shout: Any) -> None:
     said = AssistantMessage("hi", name="a", usage=Usage(total_tokens=2), finish_reason="length")
-    (message,) = finished(just(MessageStream.of(said)).pipe(shout))
-    assert (message.text, message.name, message.usage, message.finish_reason) == (
-        "HI",
-        "a",
-        said.usage,
-        "length",
-    )
+    probe = marbles.probe()
+    loud = just(MessageStream.of(said)).pipe(shout, responses(), probe, texts)
+    marbles.expect(loud).to_be("(t|)", t="HI")
+    marbles.flush()
+    (message,) = probe.items
+    assert (message.name, message.usage, message.finish_reason) == ("a", said.usage, "length")
 
 
 @BOTH
-def test_messages_of_the_user_and_the_system_and_state_pass_as_they_are(shout: Any) -> None:
-    items = [MessageStream.of(UserMessage("q")), StateUpdate("s"), MessageStream(just("s"), role="system")]
-    assert [item for _, item in timeline(just(*items).pipe(shout))] == [*items, END]
-
-
-@BOTH
-def test_blocks_keep_their_names_and_nesting(shout: Any) -> None:
-    def items() -> Observable[Any]:
-        inner = Block("inner", just(tokens("a|")), entry="aside")
-        return just(Block("outer", just(tokens("b|"), inner), catches_stops=True))
-
-    *marks, _ = [item for _, item in timeline(items().pipe(shout, markers()))]
-    said = [(str(mark), content) for mark, content in marks if mark in ("start", "end", "result")]
-    assert said == [
-        ("start", "outer"),
-        ("start", "inner"),
-        ("end", "inner"),
-        ("end", "outer"),
-        ("result", "done"),
+def test_messages_of_the_user_and_the_system_and_state_pass_as_they_are(marbles: Marbles, shout: Any) -> None:
+    items = [
+        MessageStream.of(UserMessage("q")),
+        StateUpdate("plan"),
+        marbles.message("----s|", role="system"),
     ]
-    (block,) = [item for _, item in timeline(items().pipe(shout))[:-1]]
+    probe = marbles.probe()
+    marbles.expect(just(*items).pipe(shout, probe), state=True).to_be("""
+       (m <plan> m2|)
+    m  (q|)
+    m2 ----s|
+    """)
+    marbles.flush()
+    assert probe.items == items
+
+
+@BOTH
+def test_blocks_keep_their_names_and_nesting(marbles: Marbles, shout: Any) -> None:
+    inner = Block("inner", just(marbles.message("-----a---|")), entry="aside")
+    outer = Block("outer", just(marbles.message("-b-----|"), inner), catches_stops=True)
+    probe = marbles.probe()
+    run = just(outer).pipe(shout, shared())
+    marbles.expect(run.pipe(probe)).to_be("""
+           outer----|
+    outer  (m inner)|
+    m      -B-----|
+    inner  m2-------|
+    m2     -----A---|
+    """)
+    marbles.expect_markers(run.pipe(markers(), ending)).to_be(
+        [
+            *((0, "start", "outer"), (0, "start", "inner"), (1, "delta", "B"), (5, "delta", "A")),
+            *((7, "response", "B"), (9, "response", "A"), (9, "end", "inner"), (9, "end", "outer")),
+            *((9, "result", "done"), (9, "|", None)),
+        ]
+    )
+    marbles.flush()
+    (block,) = probe.items
     assert block.catches_stops
-    timeline(block)
     assert [item.entry for item in block.items if isinstance(item, Block)] == ["aside"]
 
 
 @BOTH
-def test_a_team_is_mapped_with_its_outcome(shout: Any) -> None:
-    team = Team(ScriptedLLM([]), [Agent("a", ScriptedLLM(["hi"] * 2))], "team", max_turns=2)
-    marks = [item for _, item in timeline(say("q").pipe(team, shout, markers()))[:-1]]
-    assert marks[-1][1] == "max-turns"
-    assert [content[0]["content"] for mark, content in marks if mark == "response"] == ["HI", "HI"]
+def test_a_team_is_mapped_with_its_outcome(marbles: Marbles, shout: Any) -> None:
+    llm = marbles.llm("--hi-|", "--hi-|")
+    team = Team(marbles.llm(), [Agent("bot", llm)], "team", max_turns=2)
+    run = say("q").pipe(team, shout, shared())
+    marbles.expect(run).to_be("""
+           team------|
+    team   bot--bot.2|
+    bot    m----|
+    m      --HI-|
+    bot.2  -----m2---|
+    m2     -------HI-|
+    """)
+    marbles.expect_markers(run.pipe(markers(), ops.last())).to_be([(10, "result", "max-turns")])
 
 
 @BOTH
-def test_list_shaped_content_does_not_go_on_saying_the_old_text(shout: Any) -> None:
+def test_list_shaped_content_does_not_go_on_saying_the_old_text(marbles: Marbles, shout: Any) -> None:
     parts = [{"type": "text", "text": "secret"}, {"type": "image_url", "image_url": {"url": "x"}}]
-    (message,) = finished(just(MessageStream(just(delta("secret", content_parts=parts)))).pipe(shout))
-    assert message.text == "SECRET"
+    said = MessageStream(just(delta("secret", content_parts=parts)))
+    probe = marbles.probe()
+    marbles.expect(just(said).pipe(shout, responses(), probe, texts)).to_be("(t|)", t="SECRET")
+    marbles.flush()
+    (message,) = probe.items
     assert "secret" not in str(message.to_dict())
     assert message.metadata["content_parts"] == parts[1:]
 
 
-def test_an_agent_behind_a_map_hears_the_mapped_words() -> None:
-    llm = ScriptedLLM(["done"])
-    finished(say("q").pipe(Agent("a", ScriptedLLM(["hi"])), map_tokens(str.upper), Agent("b", llm)))
-    assert llm.requests[0].messages == ({"role": "user", "content": "HI", "name": "a"},)
+def test_an_agent_behind_a_map_hears_the_mapped_words(marbles: Marbles) -> None:
+    first = marbles.llm("-hi|")
+    second = marbles.llm("-done|")
+    said = say("q").pipe(Agent("a", first), map_tokens(str.upper), Agent("b", second))
+    marbles.expect(said.pipe(responses())).to_be("--------([done]|)")
+    marbles.flush()
+    assert second.requests[0].messages == ({"role": "user", "content": "HI", "name": "a"},)
 
 
 # -- interruption and errors
 
 
-def model(diagram: str = "-a-b-c-d-e|") -> tuple[Agent, list[str]]:
-    gone: list[str] = []
-    source = marbles(diagram).pipe(ops.finally_action(lambda: gone.append("gone")))
-    return Agent("a", lambda request: source), gone
+@BOTH
+def test_interrupting_the_mapped_block_cancels_the_model(marbles: Marbles, shout: Any) -> None:
+    llm = marbles.llm("-a-b-c-d-e|")
+    stop = marbles.hot("----s")
+    said = say("q").pipe(Agent("bot", llm), shout, until(stop))
+    marbles.expect_markers(said.pipe(markers(), ending)).to_be(
+        [
+            *((0, "start", "bot"), (1, "delta", "A"), (3, "delta", "B")),
+            *((4, "interrupted", "AB"), (4, "end", "bot"), (4, "result", "interrupted"), (4, "|", None)),
+        ]
+    )
+    marbles.expect_subscriptions(llm).to_be("^---!")
 
 
 @BOTH
-def test_interrupting_the_mapped_block_cancels_the_model(shout: Any) -> None:
-    agent, gone = model()
-    entries = timeline(say("q").pipe(agent, shout, until(rx.timer(4.5)), markers()))
-    kinds = [(at, str(item[0])) for at, item in entries[:-1]]
-    assert kinds[-3:] == [(4.5, "interrupted"), (4.5, "end"), (4.5, "result")]
-    assert entries[-2][1][1] == "interrupted"
-    assert gone == ["gone"]
+def test_interrupting_the_mapped_message_alone_cancels_the_model(marbles: Marbles, shout: Any) -> None:
+    llm = marbles.llm("-a-b-c-d-e|")
+    probe = marbles.probe()
+    run = say("q").pipe(Agent("bot", llm), shout, shared())
+    marbles.at(4, lambda: probe.items[0].interrupt())
+    marbles.expect(run.pipe(messages(), probe)).to_be("""
+       m---|
+    m  -A-B~
+    """)
+    marbles.expect_markers(run.pipe(markers(), ending)).to_be(
+        [
+            *((0, "start", "bot"), (1, "delta", "A"), (3, "delta", "B")),
+            *((4, "interrupted", "AB"), (4, "end", "bot"), (4, "result", "done"), (4, "|", None)),
+        ]
+    )
+    marbles.expect_subscriptions(llm).to_be("^---!")
 
 
 @BOTH
-def test_interrupting_the_mapped_message_alone_cancels_the_model(shout: Any) -> None:
-    agent, gone = model()
-    run = say("q").pipe(agent, shout, shared())
-    cut = run.pipe(messages(), ops.do_action(lambda m: setattr(run, "first", m)), ops.filter(lambda _: False))
-    timer = rx.timer(4.5).pipe(ops.do_action(lambda _: run.first.interrupt()), ops.filter(lambda _: False))  # type: ignore[attr-defined]
-    entries = timeline(rx.merge(run.pipe(markers()), cut, timer))
-    assert entries[-1] == (4.5, END)
-    assert gone == ["gone"]
+def test_an_interrupted_original_gives_an_interrupted_twin(marbles: Marbles, shout: Any) -> None:
+    llm = marbles.llm("-a-b-c-d-e|")
+    stop = marbles.hot("----s")
+    probe = marbles.probe()
+    said = say("q").pipe(Agent("bot", llm), until(stop), shout, responses(), probe)
+    marbles.expect(said).to_be("----([AB]|)")
+    marbles.flush()
+    (message,) = probe.items
+    assert message.finish_reason == "interrupted"
 
 
 @BOTH
-def test_an_interrupted_original_gives_an_interrupted_twin(shout: Any) -> None:
-    agent, _ = model()
-    entries = timeline(say("q").pipe(agent, until(rx.timer(4.5)), shout, responses()))
-    (at, message), _ = entries
-    assert (at, message.text, message.finish_reason) == (4.5, "AB", "interrupted")
+def test_what_was_paid_before_an_interruption_is_counted(marbles: Marbles, shout: Any) -> None:
+    paid, unpaid = Completion(Usage(total_tokens=3)), Completion(Usage(total_tokens=9))
+    look = marbles.tool("look", "(214|)")
+    stop = marbles.hot("           ------------s")
+    probe = marbles.probe()
+    for cut in ([shout, until(stop)], [until(stop), shout]):
+        llm = marbles.llm("        -@look-u|", "-and-on-and-on-v|", u=paid, v=unpaid)
+        said = say("q").pipe(Agent("bot", llm, tools=[look]), *cut, responses(), probe)
+        marbles.expect(said).to_be("------------([AND]|)")
+        marbles.expect_subscriptions(llm).to_be("^-------!", "--------^---!")
+    marbles.flush()
+    assert [message.finish_reason for message in probe.items] == ["interrupted"] * 2
+    assert [message.usage for message in probe.items] == [Usage(total_tokens=3)] * 2
 
 
 @BOTH
-def test_what_was_paid_before_an_interruption_is_counted(shout: Any) -> None:
-    llm = ScriptedLLM([Call("look"), Reply("and on and on", usage=Usage(total_tokens=9))], delay=1)
-    agent = Agent("a", llm, tools=[look])
-    plain = finished(say("q").pipe(Agent("a", ScriptedLLM([Call("look"), "x"]), tools=[look])))[0]
-    for cut in ([shout, until(rx.timer(5.5))], [until(rx.timer(5.5)), shout]):
-        llm = ScriptedLLM([Call("look"), Reply("and on and on", usage=Usage(total_tokens=9))], delay=1)
-        agent = Agent("a", llm, tools=[look])
-        (message,) = finished(say("q").pipe(agent, *cut))
-        assert message.finish_reason == "interrupted"
-        assert message.text.startswith("AND")
-        assert message.usage is not None
-        assert 0 < message.usage.total_tokens < 9
-        assert plain.usage is not None
-
-
-async def look() -> str:
-    return "214"
+def test_disposing_cancels_the_model(marbles: Marbles, shout: Any) -> None:
+    llm = marbles.llm("-a-b-c-d-e|")
+    said = say("q").pipe(Agent("bot", llm), shout, text())
+    marbles.expect(said, unsubscribe_at="^-!").to_be("-A-")
+    marbles.expect_subscriptions(llm).to_be("^-!")
 
 
 @BOTH
-def test_disposing_cancels_the_model(shout: Any) -> None:
-    agent, gone = model()
-    assert timeline(say("q").pipe(agent, shout, text()), dispose_at=2) == [(1, "A")]
-    assert gone == ["gone"]
-
-
-@BOTH
-def test_leaving_the_mapped_block_leaves_the_original_to_its_other_readers(shout: Any) -> None:
-    agent, gone = model()
-    run = say("q").pipe(agent, shared())
+def test_leaving_the_mapped_block_leaves_the_original_to_its_other_readers(
+    marbles: Marbles, shout: Any
+) -> None:
+    llm = marbles.llm("-a-b-c-d-e|")
+    run = say("q").pipe(Agent("bot", llm), shared())
     loud = run.pipe(shout, text(), ops.take(1))
-    entries = timeline(rx.merge(run.pipe(text()), loud))
-    assert entries == [(1, "a"), (1, "A"), (3, "b"), (5, "c"), (7, "d"), (9, "e"), (10, END)]
-    assert gone == ["gone"]
+    marbles.expect(run.pipe(text())).to_be("-a-b-c-d-e|")
+    marbles.expect(loud).to_be("-(A|)")
+    marbles.expect_subscriptions(llm).to_be("^---------!")
 
 
 def broken(token: str) -> str:
@@ -301,22 +337,28 @@ async def breaking(words: AsyncIterator[str]) -> AsyncIterator[str]:
 @pytest.mark.parametrize(
     "operator", [map_tokens(lambda t: broken(t) if t == "b" else t), transform(breaking)]
 )
-def test_what_the_function_raises_fails_the_message_where_it_is_and_cancels_the_model(operator: Any) -> None:
-    agent, gone = model()
-    entries = timeline(say("q").pipe(agent, operator, markers()))
-    marks = [(at, str(item[0]), item[1]) for at, item in entries[:-1]]
-    error = {"type": "ValueError", "message": "b", "where": "a"}
-    assert marks[-3:] == [(3, "error", error), (3, "end", "a"), (3, "result", "agent-error")]
-    assert gone == ["gone"]
+def test_what_the_function_raises_fails_the_message_where_it_is_and_cancels_the_model(
+    marbles: Marbles, operator: Any
+) -> None:
+    llm = marbles.llm("-a-b-c-d-e|")
+    error = {"type": "ValueError", "message": "b", "where": "bot"}
+    marbles.expect_markers(say("q").pipe(Agent("bot", llm), operator, markers(), ending)).to_be(
+        [
+            *((0, "start", "bot"), (1, "delta", "a"), (3, "error", error)),
+            *((3, "end", "bot"), (3, "result", "agent-error"), (3, "|", None)),
+        ]
+    )
+    marbles.expect_subscriptions(llm).to_be("^--!")
 
 
 @BOTH
-def test_an_error_of_the_model_passes_in_its_place(shout: Any) -> None:
-    agent = Agent("a", lambda request: marbles("-a-#"))
-    (_, token), (at, error) = timeline(say("q").pipe(agent, shout, text()))
-    assert token == "A"
-    assert at == 3
-    assert error.__notes__ == ["in a"]
+def test_an_error_of_the_model_passes_in_its_place(marbles: Marbles, shout: Any) -> None:
+    error = ValueError("no")
+    llm = marbles.llm("-a-#", error=error)
+    said = say("q").pipe(Agent("bot", llm), shout, text())
+    marbles.expect(said).to_be("-A-#", error=error)
+    marbles.flush()
+    assert error.__notes__ == ["in bot"]
 
 
 async def first_two(words: AsyncIterator[str]) -> AsyncIterator[str]:
@@ -328,34 +370,40 @@ async def first_two(words: AsyncIterator[str]) -> AsyncIterator[str]:
             return
 
 
-def test_a_transform_that_returns_early_cancels_the_model_and_has_said_its_all() -> None:
-    agent, gone = model()
-    entries = timeline(say("q").pipe(agent, transform(first_two), markers()))
-    kinds = [(at, str(item[0])) for at, item in entries[:-1]]
-    assert kinds[-3:] == [(3, "response"), (3, "end"), (3, "result")]
-    assert entries[-2][1][1] == "done"
-    assert gone == ["gone"]
+def test_a_transform_that_returns_early_cancels_the_model_and_has_said_its_all(marbles: Marbles) -> None:
+    llm = marbles.llm("-a-b-c-d-e|")
+    said = say("q").pipe(Agent("bot", llm), transform(first_two))
+    marbles.expect_markers(said.pipe(markers(), ending)).to_be(
+        [
+            *((0, "start", "bot"), (1, "delta", "a"), (3, "delta", "b")),
+            *((3, "response", "ab"), (3, "end", "bot"), (3, "result", "done"), (3, "|", None)),
+        ]
+    )
+    marbles.expect_subscriptions(llm).to_be("^--!")
 
 
-def test_a_free_standing_message_too_is_cancelled_when_its_transform_returns() -> None:
-    stream = tokens("-a-b-c-d|")
-    (message,) = finished(just(stream).pipe(transform(first_two)))
-    assert (message.text, message.finish_reason) == ("ab", "stop")
+def test_a_free_standing_message_too_is_cancelled_when_its_transform_returns(marbles: Marbles) -> None:
+    stream = marbles.message("-a-b-c-d|")
+    probe = marbles.probe()
+    marbles.expect(just(stream).pipe(transform(first_two), responses(), probe)).to_be("---([ab]|)")
+    marbles.flush()
+    assert probe.items[0].finish_reason == "stop"
     assert stream.interrupted
 
 
-def test_a_transform_that_never_reads_cancels_the_model() -> None:
+def test_a_transform_that_never_reads_cancels_the_model(marbles: Marbles) -> None:
     async def own(words: AsyncIterator[str]) -> AsyncIterator[str]:
         await asyncio.sleep(2)
         yield "own"
 
-    agent, gone = model()
-    assert timeline(say("q").pipe(agent, transform(own), text())) == [(2, "own"), (2, END)]
-    assert gone == ["gone"]
+    llm = marbles.llm("-a-b-c-d-e|")
+    said = say("q").pipe(Agent("bot", llm), transform(own), text())
+    marbles.expect(said).to_be("--(own|)")
+    marbles.expect_subscriptions(llm).to_be("^-!")
 
 
-@pytest.mark.parametrize("cut_at", [1.5, 3])
-def test_the_generator_is_closed_when_the_message_is_cut(cut_at: float) -> None:
+@pytest.mark.parametrize(("stop", "heard"), [("--s", "-a|"), ("---s", "-a-|")])
+def test_the_generator_is_closed_when_the_message_is_cut(marbles: Marbles, stop: str, heard: str) -> None:
     closed: list[float] = []
 
     async def watched(words: AsyncIterator[str]) -> AsyncIterator[str]:
@@ -365,27 +413,35 @@ def test_the_generator_is_closed_when_the_message_is_cut(cut_at: float) -> None:
         finally:
             closed.append(asyncio.get_running_loop().time())
 
-    agent, _ = model()
-    timeline(say("q").pipe(agent, transform(watched), text()), dispose_at=cut_at)
-    timeline(say("q").pipe(agent, transform(watched), until(rx.timer(cut_at)), text()))
-    assert closed == [cut_at, cut_at]
+    llm = marbles.llm("-a-b-c-d-e|", "-a-b-c-d-e|")
+    said = say("q").pipe(Agent("bot", llm), transform(watched))
+    at = stop.index("s")
+    marbles.expect(said.pipe(text()), unsubscribe_at=at).to_be(heard.rstrip("|"))
+    marbles.expect(said.pipe(until(marbles.cold(stop)), text())).to_be(heard)
+    marbles.flush()
+    assert closed == [at, at]
 
 
-def test_maps_follow_one_another() -> None:
-    entries = timeline(
-        say("q").pipe(model()[0], map_tokens(str.upper), transform(pairs), map_tokens(str.lower), text())
-    )
-    assert entries == [(3, "ab"), (7, "cd"), (10, "e"), (10, END)]
+def test_maps_follow_one_another(marbles: Marbles) -> None:
+    llm = marbles.llm("-a-b-c-d-e|")
+    said = say("q").pipe(Agent("bot", llm), map_tokens(str.upper), transform(pairs), map_tokens(str.lower))
+    marbles.expect(said.pipe(text())).to_be("---ab--cd-(e|)")
 
 
-def test_a_thousand_nested_blocks_are_mapped() -> None:
-    def nested() -> Any:
-        item: Any = tokens("-a-b--|")
+def test_a_thousand_nested_blocks_are_mapped(marbles: Marbles) -> None:
+    def nested() -> Observable[Any]:
+        item: Any = marbles.message("-a-b--|")
         for level in range(1_000):
             item = Block(f"b{level}", just(item))
         return just(item)
 
-    assert timeline(nested().pipe(map_tokens(str.upper), text())) == [(1, "A"), (3, "B"), (6, END)]
-    cut = timeline(nested().pipe(map_tokens(str.upper), until(rx.timer(2.0)), markers()))
-    assert [str(mark) for _, (mark, _) in cut[1_000:1_003]] == ["delta", "interrupted", "end"]
-    assert cut[-2][1][1] == "interrupted"
+    marbles.expect(nested().pipe(map_tokens(str.upper), text())).to_be("-A-B--|")
+    stop = marbles.hot("--s")
+    marbles.expect_markers(nested().pipe(map_tokens(str.upper), until(stop), markers(), ending)).to_be(
+        [
+            *((0, "start", f"b{level}") for level in reversed(range(1_000))),
+            *((1, "delta", "A"), (2, "interrupted", "A")),
+            *((2, "end", f"b{level}") for level in range(1_000)),
+            *((2, "result", "interrupted"), (2, "|", None)),
+        ]
+    )

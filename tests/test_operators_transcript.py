@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from unittest.mock import ANY
 
 import reactivex as rx
-from reactivex import Observable
+from reactivex import operators as ops
 
 from rxagents import (
     Agent,
     AssistantMessage,
     Block,
     MessageStream,
-    ScriptedLLM,
     StateUpdate,
     Transcript,
     Usage,
@@ -20,52 +19,67 @@ from rxagents import (
 )
 from rxagents.operators import transcript
 from rxagents.sinks import just
-from rxagents.testing.timelines import END, timeline
+from rxagents.testing.marbles import Marbles
 from rxagents.values import Completion
 
 
-def marbles(diagram: str, **lookup: Any) -> Observable[Any]:
-    return rx.from_marbles(diagram, timespan=1.0, lookup=lookup)
+def texts(folded: Transcript) -> list[str]:
+    return [message.text for message in folded]
 
 
-def test_it_comes_when_all_has_ended_as_the_diagram_draws_it() -> None:
-    block = Block("B", marbles("m---|", m=MessageStream(marbles("--x-|"))))
-    (at, folded), end = timeline(marbles("--B|", B=block).pipe(transcript()))
-    assert at == 6
-    assert [message.text for message in folded] == ["x"]
-    assert end == (6, END)
+def test_it_comes_when_all_has_ended_as_the_diagram_draws_it(marbles: Marbles) -> None:
+    items = marbles.cold("""
+               --B|
+           B   --m---|
+           m   ----x-|
+    """)
+    folded = items.pipe(transcript(), ops.map(texts))
+    marbles.expect(folded).to_be("""
+               ------(t|)
+    """, t=["x"])
 
 
-def test_it_holds_inputs_answers_variables_usage_and_log() -> None:
+def test_it_holds_inputs_answers_variables_usage_and_log(marbles: Marbles) -> None:
     state = StateUpdate("s", variables={"n": 1}, usage=Usage(total_tokens=3), log=(("info", "x"),))
     said = MessageStream(rx.of("Hi", Completion(usage=Usage(total_tokens=4))))
-    (_, folded), _ = timeline(rx.concat(say("q"), just(state, Block("b", just(said)))).pipe(transcript()))
-    assert [message.text for message in folded] == ["q", "Hi"]
+    items = rx.concat(say("q"), just(state, Block("b", just(said))))
+    probe = marbles.probe()
+    marbles.expect(items.pipe(transcript(), probe)).to_be("(t|)", t=ANY)
+    marbles.flush()
+    (folded,) = probe.items
+    assert texts(folded) == ["q", "Hi"]
     assert folded.variables["n"] == 1
     assert folded.usage.total_tokens == 7
     assert folded.log == (("info", "x"),)
 
 
-def test_an_empty_conversation_comes_to_an_empty_transcript() -> None:
-    assert timeline(rx.empty().pipe(transcript())) == [(0, Transcript()), (0, END)]
+def test_an_empty_conversation_comes_to_an_empty_transcript(marbles: Marbles) -> None:
+    marbles.expect(marbles.cold("|").pipe(transcript())).to_be("(t|)", t=Transcript())
 
 
-def test_a_transcript_at_the_head_is_gone_on_with() -> None:
+def test_a_transcript_at_the_head_is_gone_on_with(marbles: Marbles) -> None:
     before = Transcript().with_message(AssistantMessage("a"))
-    (_, folded), _ = timeline(rx.concat(just(before), say("q")).pipe(transcript()))
-    assert [message.text for message in folded] == ["a", "q"]
+    folded = rx.concat(just(before), say("q")).pipe(transcript(), ops.map(texts))
+    marbles.expect(folded).to_be("(t|)", t=["a", "q"])
 
 
-def test_it_fails_with_the_first_error() -> None:
+def test_it_fails_with_the_first_error(marbles: Marbles) -> None:
     error = ValueError("no")
-    agent = Agent("a", ScriptedLLM([error]))
-    assert timeline(say("q").pipe(agent, transcript())) == [(0, error)]
+    agent = Agent("a", marbles.llm("--#", error=error))
+    probe = marbles.probe()
+    folded = say("q").pipe(agent, transcript(), probe)
+    marbles.expect(folded).to_be("  --#", error=error)
+    marbles.flush()
+    assert probe.errors == [error]
     assert error.__notes__ == ["in a"]
 
 
-def test_disposing_cancels_what_runs() -> None:
-    stream = MessageStream(marbles("-a-b-c|"))
-    assert timeline(just(stream).pipe(transcript()), dispose_at=4) == []
+def test_disposing_cancels_what_runs(marbles: Marbles) -> None:
+    source = marbles.cold("-a-b-c|")
+    stream = MessageStream(source)
+    marbles.expect(just(stream).pipe(transcript()), unsubscribe_at="^---!").to_be("-----")
+    marbles.expect_subscriptions(source).to_be("^---!")
+    marbles.flush()
     assert stream.interrupted
     assert stream.result is not None
     assert stream.result.text == "ab"

@@ -8,7 +8,6 @@ import itertools
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -28,23 +27,17 @@ from rxagents.participants import until_ended
 from rxagents.replays import Replay
 from rxagents.schedulers import LoopScheduler
 from rxagents.sinks import just
-from rxagents.testing import VirtualClock, virtual
-from rxagents.testing.timelines import END, timeline
+from rxagents.testing import VirtualClock
+from rxagents.testing.marbles import Marbles
+
+END = "|"
 
 
-def marbles(diagram: str) -> Observable[Any]:
-    return rx.from_marbles(diagram, timespan=1.0)
-
-
-@contextmanager
-def drops() -> Iterator[list[tuple[BaseException, str]]]:
-    """What goes to the hook for errors that nobody else hears of."""
-    seen: list[tuple[BaseException, str]] = []
-    before = on_dropped(lambda error, what: seen.append((error, what)))
-    try:
-        yield seen
-    finally:
-        on_dropped(before)
+def hooked(marbles: Marbles) -> list[BaseException]:
+    """What goes to the hook for errors that nobody else hears of; by any other way it fails the test."""
+    seen: list[BaseException] = []
+    marbles.at(0, on_dropped, lambda error, what: seen.append(error))
+    return seen
 
 
 class Reader:
@@ -92,55 +85,51 @@ def counted(source: Observable[Any]) -> tuple[Observable[Any], list[str]]:
     return Observable(subscribe), acts
 
 
-def test_early_and_late_readers_hear_what_the_diagram_draws() -> None:
-    with VirtualClock() as clock:
-        source, acts = counted(marbles("--a--b--c--|"))
-        replay = Replay[str](source)
-        first = Reader(replay, lambda: clock.now)
-        late = Reader(replay, lambda: clock.now)
-        clock.at(0, first.subscribe)
-        clock.at(6, late.subscribe)
-        clock.advance(20)
-    assert first.told == [(2, "a"), (5, "b"), (8, "c"), (11, END)]
-    assert late.told == [(6, "a"), (6, "b"), (8, "c"), (11, END)]
-    assert acts == ["run", "released"]
+def test_early_and_late_readers_hear_what_the_diagram_draws(marbles: Marbles) -> None:
+    source = marbles.cold("                     --a--b-----c--|")
+    replay = Replay[str](source)
+    marbles.expect(replay).to_be("              --a--b-----c--|")
+    marbles.expect(replay).to_be("              ------(^ab)c--|")
+    marbles.expect_subscriptions(source).to_be("^-------------!")
 
 
-def test_a_reader_after_the_end_hears_all_of_it_at_once() -> None:
-    replay = Replay[str](marbles("-a-b-|"))
-    assert timeline(replay) == [(1, "a"), (3, "b"), (5, END)]
-    assert timeline(replay) == [(0, "a"), (0, "b"), (0, END)]
+def test_a_reader_after_the_end_hears_all_of_it_at_once(marbles: Marbles) -> None:
+    source = marbles.cold("                     -a-b-|")
+    replay = Replay[str](source)
+    marbles.expect(replay).to_be("              -a-b-|")
+    marbles.expect(replay).to_be("              -------(^ab|)")
+    marbles.expect_subscriptions(source).to_be("^----!")
 
 
-def test_a_failure_is_replayed_after_the_items() -> None:
+def test_a_failure_is_replayed_after_the_items(marbles: Marbles) -> None:
     error = ValueError("broken")
-    replay = Replay[str](rx.concat(marbles("-a-|"), rx.throw(error)))
-    assert timeline(replay) == [(1, "a"), (3, error)]
-    assert timeline(replay) == [(0, "a"), (0, error)]
+    source = marbles.cold("                     -a-#", error=error)
+    replay = Replay[str](source)
+    marbles.expect(replay).to_be("              -a-#", error=error)
+    marbles.expect(replay).to_be("              -----(^a#)", error=error)
+    marbles.expect_subscriptions(source).to_be("^--!")
+    marbles.flush()
     assert replay.error is error
 
 
-def test_nothing_runs_before_somebody_subscribes() -> None:
-    source, acts = counted(rx.of(1))
-    replay = Replay[int](source)
-    replay.on_end(lambda _: None)
-    assert (acts, replay.items, replay.length, replay.ended) == ([], (), 0, False)
-
-
-@virtual
-async def test_it_ends_with_what_it_has_when_the_last_reader_leaves() -> None:
-    source, acts = counted(marbles("-a-b-c-|"))
+def test_nothing_runs_before_somebody_subscribes(marbles: Marbles) -> None:
+    source = marbles.cold("(a|)")
     replay = Replay[str](source)
-    readers = [Reader(replay).subscribe(), Reader(replay).subscribe()]
-    await asyncio.sleep(3.5)
-    readers[0].dispose()
-    assert not replay.ended
-    readers[1].dispose()
+    replay.on_end(lambda _: None)
+    marbles.expect_subscriptions(source).to_be()
+    marbles.flush()
+    assert (replay.items, replay.length, replay.ended) == ((), 0, False)
+
+
+def test_it_ends_with_what_it_has_when_the_last_reader_leaves(marbles: Marbles) -> None:
+    source = marbles.cold("                                -a-b---c-|")
+    replay = Replay[str](source)
+    marbles.expect(replay, unsubscribe_at="^---!").to_be(" -a-b")
+    marbles.expect(replay, unsubscribe_at="^----!").to_be("-a-b-")
+    marbles.expect_subscriptions(source).to_be("           ^----!")
+    marbles.expect(replay).to_be("                         ----------(^ab~)")
+    marbles.flush()
     assert (replay.ended, replay.interrupted, replay.items) == (True, True, ("a", "b"))
-    assert acts == ["run", "released"]
-    await asyncio.sleep(10)
-    assert [reader.events for reader in readers] == [["a", "b"], ["a", "b"]]
-    assert Reader(replay).subscribe().events == ["a", "b", END]
 
 
 def endless(record: list[int]) -> Observable[int]:
@@ -225,88 +214,100 @@ def test_a_hold_that_is_disposed_by_the_second_item_leaves_two_in_the_list() -> 
     asyncio.run(main())
 
 
-@virtual
-async def test_holds_are_counted() -> None:
-    source, acts = counted(marbles("-a-b-c-d-|"))
+def test_holds_are_counted(marbles: Marbles) -> None:
+    source = marbles.cold("                     -a-b-c-d-|")
     replay = Replay[str](source)
-    first, second = replay.hold(), replay.hold()
-    reader = Reader(replay).subscribe()
-    await asyncio.sleep(1.5)
-    reader.dispose()
-    first.dispose()
-    first.dispose()
-    assert not replay.ended
-    await asyncio.sleep(2)
-    second.dispose()
-    assert (replay.items, replay.interrupted) == (("a", "b"), True)
-    assert acts == ["run", "released"]
+    marbles.expect_subscriptions(source).to_be("^---!")
+
+    async def held() -> None:
+        first, second = replay.hold(), replay.hold()
+        reader = Reader(replay).subscribe()
+        await asyncio.sleep(2)
+        reader.dispose()
+        first.dispose()
+        first.dispose()
+        assert not replay.ended
+        await asyncio.sleep(2)
+        second.dispose()
+        assert (replay.items, replay.interrupted) == (("a", "b"), True)
+
+    marbles.run(held())
 
 
-@virtual
-async def test_a_hold_runs_it_silently_to_its_end() -> None:
-    replay = Replay[str](marbles("-a-|"))
-    hold = replay.hold()
-    await asyncio.sleep(5)
-    assert (replay.items, replay.ended, replay.interrupted) == (("a",), True, False)
-    hold.dispose()
+def test_a_hold_runs_it_silently_to_its_end(marbles: Marbles) -> None:
+    source = marbles.cold("                     -a-|")
+    replay = Replay[str](source)
+    marbles.expect_subscriptions(source).to_be("^--!")
+
+    async def held() -> None:
+        hold = replay.hold()
+        await asyncio.sleep(5)
+        assert (replay.items, replay.ended, replay.interrupted) == (("a",), True, False)
+        hold.dispose()
+
+    marbles.run(held())
     assert not replay.interrupted
 
 
-@virtual
-async def test_witnesses_are_called_once_before_readers_hear_the_end() -> None:
+def test_witnesses_are_called_once_before_readers_hear_the_end(marbles: Marbles) -> None:
     order: list[str] = []
-    replay = Replay[str](marbles("-a-|"))
+    replay = Replay[str](marbles.cold("-a-|"))
+    reading = replay.pipe(ops.do_action(order.append, None, lambda: order.append("reader")))
     replay.on_end(lambda ended: order.append(f"early {ended.items}"))
-    replay.subscribe(order.append, None, lambda: order.append("reader"))
-    replay.on_end(lambda ended: order.append(f"second {ended.ended}"))
-    await asyncio.sleep(5)
-    replay.on_end(lambda _: order.append("late"))
-    replay.interrupt()
+    marbles.expect(reading).to_be("    -a-|")
+    marbles.at(1, replay.on_end, lambda ended: order.append(f"second {ended.ended}"))
+    marbles.at(5, replay.on_end, lambda _: order.append("late"))
+    marbles.at(5, replay.interrupt)
+    marbles.flush()
     assert order == ["a", "early ('a',)", "second True", "reader", "late"]
 
 
-@virtual
-async def test_a_witness_that_raises_disturbs_nobody() -> None:
+def test_a_witness_that_raises_disturbs_nobody(marbles: Marbles) -> None:
     told: list[str] = []
-    replay = Replay[str](marbles("-a-|"))
+    replay = Replay[str](marbles.cold("-a-|"))
 
     def raising(_: object) -> None:
         raise ValueError("a bad witness")
 
     replay.on_end(raising)
     replay.on_end(lambda _: told.append("second"))
-    reader = Reader(replay).subscribe()
-    with drops() as seen:
-        await asyncio.sleep(5)
-    assert (reader.events, told) == (["a", END], ["second"])
-    assert [str(error) for error, _ in seen] == ["a bad witness"]
+    dropped = hooked(marbles)
+    marbles.expect(replay).to_be("     -a-|")
+    marbles.flush()
+    assert told == ["second"]
+    assert [str(error) for error in dropped] == ["a bad witness"]
 
 
-@virtual
-async def test_interruption_is_synchronous_and_one_truth_for_all_readers() -> None:
-    source, acts = counted(marbles("-a-b-c-|"))
+def test_interruption_is_synchronous_and_one_truth_for_all_readers(marbles: Marbles) -> None:
+    source = marbles.cold("                     -a-b-c-|")
     replay = Replay[str](source)
-    readers = [Reader(replay).subscribe() for _ in range(3)]
-    await asyncio.sleep(3.5)
-    replay.interrupt()
-    assert [reader.events for reader in readers] == [["a", "b", END]] * 3
-    assert acts == ["run", "released"]
-    assert (replay.interrupted, Reader(replay).subscribe().events) == (True, ["a", "b", END])
+    for _ in range(3):
+        marbles.expect(replay).to_be("          -a-b~")
+    marbles.expect(replay).to_be("              ------(^ab~)")
+    marbles.expect_subscriptions(source).to_be("^---!")
+
+    async def interrupt() -> None:
+        readers = [Reader(replay).subscribe() for _ in range(3)]
+        await asyncio.sleep(4)
+        replay.interrupt()
+        assert [reader.events for reader in readers] == [["a", "b", END]] * 3
+        assert source.subscriptions.open == 0
+        assert (replay.interrupted, Reader(replay).subscribe().events) == (True, ["a", "b", END])
+
+    marbles.run(interrupt())
 
 
-@virtual
-async def test_it_may_be_interrupted_by_one_of_its_readers() -> None:
-    replay = Replay[str](marbles("-a-b-c-|"))
-    before = Reader(replay).subscribe()
-    replay.subscribe(lambda item: item == "b" and replay.interrupt())
-    after = Reader(replay).subscribe()
-    await asyncio.sleep(10)
-    assert before.events == after.events == ["a", "b", END]
+def test_it_may_be_interrupted_by_one_of_its_readers(marbles: Marbles) -> None:
+    source = marbles.cold("                     ---a-b-c-|")
+    replay = Replay[str](source)
+    marbles.expect(replay).to_be("              ---a-(b~)")
+    marbles.at(1, replay.subscribe, lambda item: item == "b" and replay.interrupt())
+    marbles.expect(replay).to_be("              -^-a-(b~)")
+    marbles.expect_subscriptions(source).to_be("^----!")
 
 
-@virtual
-async def test_a_reader_may_leave_or_come_while_items_are_delivered() -> None:
-    replay = Replay[str](marbles("-a-b-|"))
+def test_a_reader_may_leave_or_come_while_items_are_delivered(marbles: Marbles) -> None:
+    replay = Replay[str](marbles.cold("                       ---a-b-|"))
     second, third = Reader(replay), Reader(replay)
 
     def switch(item: str) -> None:
@@ -314,77 +315,68 @@ async def test_a_reader_may_leave_or_come_while_items_are_delivered() -> None:
             second.dispose()
             third.subscribe()
 
-    replay.subscribe(switch)
-    second.subscribe()
-    await asyncio.sleep(10)
+    marbles.expect(replay.pipe(ops.do_action(switch))).to_be("---a-b-|")
+    marbles.at(1, second.subscribe)
+    marbles.flush()
     assert second.events == []
     assert third.events == ["a", "b", END]
 
 
-@virtual
-async def test_an_error_after_the_end_goes_to_the_hook() -> None:
-    replay = Replay[str](rx.never())
-    hold = replay.hold()
-    replay.interrupt()
+def test_an_error_after_the_end_goes_to_the_hook(marbles: Marbles) -> None:
+    source = marbles.cold("                     ---|")
+    replay = Replay[str](source)
     late = ValueError("late")
-    with drops() as seen:
-        replay._fail(late)
-    hold.dispose()
+    dropped = hooked(marbles)
+    marbles.expect(replay).to_be("              -~")
+    marbles.expect_subscriptions(source).to_be("^!")
+    marbles.at(1, replay.interrupt)
+    marbles.at(1, replay._fail, late)
+    marbles.flush()
     assert replay.error is None
-    assert [error for error, _ in seen] == [late]
+    assert dropped == [late]
 
 
-@virtual
-async def test_what_is_no_observable_fails_it() -> None:
+def test_what_is_no_observable_fails_it(marbles: Marbles) -> None:
     replay = Replay[Any]("no source")  # type: ignore[arg-type]
-    reader = Reader(replay).subscribe()
-    [error] = reader.events
-    assert isinstance(error, AttributeError)
+    marbles.expect(replay).to_be("#", error=AttributeError)
 
 
-@virtual
-async def test_a_source_that_raises_on_subscribe_fails_it() -> None:
+def test_a_source_that_raises_on_subscribe_fails_it(marbles: Marbles) -> None:
     def subscribe(_: object, __: object = None) -> abc.DisposableBase:
         raise ValueError("no way")
 
-    reader = Reader(Replay[Any](Observable(subscribe))).subscribe()
-    assert [str(error) for error in reader.events] == ["no way"]
+    marbles.expect(Replay[Any](Observable(subscribe))).to_be("#", error=ValueError("no way"))
 
 
-@virtual
-async def test_what_cannot_be_settled_fails_it() -> None:
+def test_what_cannot_be_settled_fails_it(marbles: Marbles) -> None:
     class Unsettled(Replay[str]):
         def _settle(self) -> None:
             raise ValueError("does not add up")
 
-    replay = Unsettled(marbles("-a-|"))
+    replay = Unsettled(marbles.cold("-a-|"))
     told: list[bool] = []
     replay.on_end(lambda ended: told.append(ended.error is not None))
-    reader = Reader(replay).subscribe()
-    await asyncio.sleep(5)
-    assert reader.events[0] == "a"
-    assert str(reader.events[1]) == "does not add up"
+    marbles.expect(replay).to_be("   -a-#", error=ValueError("does not add up"))
+    marbles.flush()
     assert told == [True]
 
 
 # A reader that raises
 
 
-@virtual
-async def test_a_reader_that_raises_gets_its_own_error_and_the_others_go_on() -> None:
-    replay = Replay[str](marbles("-a-b-|"))
+def test_a_reader_that_raises_gets_its_own_error_and_the_others_go_on(marbles: Marbles) -> None:
+    replay = Replay[str](marbles.cold("---a-b-|"))
     heard: list[Any] = []
 
     def raising(item: str) -> None:
         heard.append(item)
         raise ValueError(f"cannot read {item}")
 
-    before = Reader(replay).subscribe()
-    replay.subscribe(raising, heard.append, lambda: heard.append(END))
-    after = Reader(replay).subscribe()
-    await asyncio.sleep(10)
+    marbles.expect(replay).to_be("     ---a-b-|")
+    marbles.at(1, replay.subscribe, raising, heard.append, lambda: heard.append(END))
+    marbles.expect(replay).to_be("     -^-a-b-|")
+    marbles.flush()
     assert [str(event) for event in heard] == ["a", "cannot read a"]
-    assert before.events == after.events == ["a", "b", END]
 
 
 @pytest.mark.parametrize(
@@ -400,58 +392,47 @@ async def test_a_reader_that_raises_gets_its_own_error_and_the_others_go_on() ->
         ops.take_until(rx.never()),
     ],
 )
-def test_a_reader_that_raises_behind_a_stock_operator_gets_its_error_or_the_hook_does(stock: Any) -> None:
-    @virtual
-    async def test() -> None:
-        replay = Replay[str](marbles("-a-b-|"))
-        heard: list[Any] = []
-
-        def raising(item: str) -> None:
-            raise ValueError(f"cannot read {item}")
-
-        other = Reader(replay).subscribe()
-        with drops() as seen:
-            replay.pipe(stock).subscribe(raising, heard.append)
-            await asyncio.sleep(10)
-        assert [str(error) for error in [*heard, *(error for error, _ in seen)]] == ["cannot read a"]
-        assert other.events == ["a", "b", END]
-
-    test()
-
-
-@virtual
-async def test_a_reader_without_on_error_that_raises_goes_to_the_hook() -> None:
-    replay = Replay[str](marbles("-a-b-|"))
+def test_a_reader_that_raises_behind_a_stock_operator_gets_its_error_or_the_hook_does(
+    marbles: Marbles, stock: Any
+) -> None:
+    replay = Replay[str](marbles.cold("-a-b-|"))
+    heard: list[Any] = []
 
     def raising(item: str) -> None:
         raise ValueError(f"cannot read {item}")
 
-    with drops() as seen:
-        replay.subscribe(raising)
-        other = Reader(replay).subscribe()
-        await asyncio.sleep(10)
-    assert [str(error) for error, _ in seen] == ["cannot read a"]
-    assert other.events == ["a", "b", END]
+    dropped = hooked(marbles)
+    marbles.expect(replay).to_be("     -a-b-|")
+    marbles.at(0, lambda: replay.pipe(stock).subscribe(raising, heard.append))
+    marbles.flush()
+    assert [str(error) for error in [*heard, *dropped]] == ["cannot read a"]
 
 
-@pytest.mark.parametrize("failing", [True, False])
-def test_what_a_reader_raises_at_the_end_goes_to_the_hook(failing: bool) -> None:
-    @virtual
-    async def test() -> None:
-        end = rx.throw(KeyError("source")) if failing else rx.empty()
-        replay = Replay[str](rx.concat(marbles("-a-|"), end))
+def test_a_reader_without_on_error_that_raises_goes_to_the_hook(marbles: Marbles) -> None:
+    replay = Replay[str](marbles.cold("--a-b-|"))
 
-        def raising(*_: object) -> None:
-            raise ValueError("at the end")
+    def raising(item: str) -> None:
+        raise ValueError(f"cannot read {item}")
 
-        replay.subscribe(None, raising, raising)
-        other = Reader(replay).subscribe()
-        with drops() as seen:
-            await asyncio.sleep(10)
-        assert [str(error) for error, _ in seen] == ["at the end"]
-        assert len(other.events) == 2
+    dropped = hooked(marbles)
+    marbles.at(0, replay.subscribe, raising)
+    marbles.expect(replay).to_be("     -^a-b-|")
+    marbles.flush()
+    assert [str(error) for error in dropped] == ["cannot read a"]
 
-    test()
+
+@pytest.mark.parametrize("end", ["|", "#"])
+def test_what_a_reader_raises_at_the_end_goes_to_the_hook(marbles: Marbles, end: str) -> None:
+    replay = Replay[str](marbles.cold(f"--a-{end}"))
+
+    def raising(*_: object) -> None:
+        raise ValueError("at the end")
+
+    dropped = hooked(marbles)
+    marbles.at(0, replay.subscribe, None, raising, raising)
+    marbles.expect(replay).to_be(f"-^a-{end}")
+    marbles.flush()
+    assert [str(error) for error in dropped] == ["at the end"]
 
 
 # The laws, over any source and any readers
@@ -658,14 +639,19 @@ def test_a_plain_for_loop_is_refused_with_the_remedy() -> None:
             pass
 
 
-@virtual
-async def test_a_dropped_stream_leaves_nothing_behind() -> None:
-    replay = Replay[str](marbles("-a-b-|"))
-    reader = Reader(replay).subscribe()
-    await asyncio.sleep(1.5)
-    reader.dispose()
-    gone = weakref.ref(replay)
-    del replay, reader
-    await asyncio.sleep(1)
-    gc.collect()
-    assert gone() is None
+def test_a_dropped_stream_leaves_nothing_behind(marbles: Marbles) -> None:
+    source = marbles.cold("                     -a-b-|")
+    marbles.expect_subscriptions(source).to_be("^-!")
+
+    async def dropped() -> None:
+        replay = Replay[str](source)
+        reader = Reader(replay).subscribe()
+        await asyncio.sleep(2)
+        reader.dispose()
+        gone = weakref.ref(replay)
+        del replay, reader
+        await asyncio.sleep(1)
+        gc.collect()
+        assert gone() is None
+
+    marbles.run(dropped())

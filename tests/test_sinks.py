@@ -24,9 +24,10 @@ from rxagents.loops import on_dropped, shared_loop
 from rxagents.schedulers import LoopScheduler
 from rxagents.sinks import Emitter, Sink, just
 from rxagents.testing import virtual
-from rxagents.testing.timelines import END, timeline
+from rxagents.testing.marbles import Marbles
 from rxagents.work import afterwards, defer, together
 
+END = "|"
 EVENTS = st.lists(st.sampled_from(["next", "error", "completed", "dispose"]), max_size=8)
 
 
@@ -109,12 +110,11 @@ def test_a_subscriber_that_raises_hears_its_error_after_the_source_was_released(
     in_loop(run)
 
 
-def test_what_start_raises_is_the_streams_error() -> None:
+def test_what_start_raises_is_the_streams_error(marbles: Marbles) -> None:
     def start(_: Sink[int]) -> None:
         raise ValueError("no start")
 
-    [(_, error)] = timeline(Emitter(start))
-    assert str(error) == "no start"
+    marbles.expect(Emitter(start)).to_be("#", error=ValueError("no start"))
 
 
 @pytest.mark.parametrize("teardown", ["function", "disposable"])
@@ -155,10 +155,11 @@ def test_what_on_error_or_on_completed_raises_goes_to_the_hook() -> None:
     assert [str(error) for error, _ in seen] == ["late", "late"]
 
 
-def test_just_emits_at_once_and_lets_a_subscriber_leave_between_two() -> None:
-    assert timeline(just("a", "b")) == [(0, "a"), (0, "b"), (0, END)]
-    assert timeline(just()) == [(0, END)]
-    assert timeline(just(1, 2, 3).pipe(ops.take(2))) == [(0, 1), (0, 2), (0, END)]
+def test_just_emits_at_once_and_lets_a_subscriber_leave_between_two(marbles: Marbles) -> None:
+    marbles.expect(just("a", "b")).to_be("(a b|)")
+    marbles.expect(just()).to_be("        |")
+    two = just("a", "b", "c").pipe(ops.take(2))
+    marbles.expect(two).to_be("           (a b|)")
 
 
 def test_a_scheduler_never_chooses_the_loop() -> None:
@@ -461,7 +462,6 @@ def test_the_current_thread_scheduler_is_free_after_a_subscriber_raised() -> Non
     assert CurrentThreadScheduler.singleton().schedule_required()
 
 
-def test_emitters_take_part_in_stock_operators() -> None:
-    source = just(1, 2, 3).pipe(ops.map(lambda n: n * 2), ops.merge(rx.of(9)), ops.to_list())
-    [(_, items), (_, end)] = timeline(source)
-    assert (sorted(items), end) == ([2, 4, 6, 9], END)
+def test_emitters_take_part_in_stock_operators(marbles: Marbles) -> None:
+    source = just(1, 2, 3).pipe(ops.map(lambda n: n * 2), ops.merge(rx.of(9)), ops.to_list(), ops.map(sorted))
+    marbles.expect(source).to_be("(x|)", x=[2, 4, 6, 9])

@@ -13,43 +13,28 @@ import pytest
 import reactivex as rx
 from hypothesis import given
 from hypothesis import strategies as st
-from reactivex import Observable
 from reactivex import operators as ops
 
 from rxagents import AssistantMessage, Completion, FunctionResult, InputError, Message, MessageStream, Usage
 from rxagents.loops import shared_loop
 from rxagents.streams import new_id
-from rxagents.testing import VirtualClock, virtual
-from rxagents.testing.timelines import END, timeline
+from rxagents.testing.marbles import Marbles
 from rxagents.values import ToolCall, delta
 
 
-def marbles(diagram: str) -> Observable[Any]:
-    return rx.from_marbles(diagram, timespan=1.0)
+async def message_of(stream: MessageStream) -> Message:
+    return await stream
 
 
-def contents(entries: list[tuple[float, Any]]) -> list[tuple[float, Any]]:
-    return [(at, item["content"] if type(item) is dict else item) for at, item in entries]
+async def items_of(stream: rx.Observable[Any]) -> list[Any]:
+    return [item async for item in stream]
 
 
-def result_of(*items: Any, **options: Any) -> Message:
-    stream = MessageStream(rx.of(*items), **options)
-    timeline(stream)
-    assert stream.result is not None
-    return stream.result
-
-
-def error_of(*items: Any) -> Exception:
-    entries = timeline(MessageStream(rx.of(*items)))
-    error = entries[-1][1]
-    assert isinstance(error, Exception)
-    return error
-
-
-def test_the_stream_and_its_message_come_as_the_diagram_draws_them() -> None:
-    assert contents(timeline(MessageStream(marbles("--Hel-lo-|")))) == [(2, "Hel"), (6, "lo"), (9, END)]
-    [(at, message), end] = timeline(MessageStream(marbles("--Hel-lo-|")).message)
-    assert (at, message.text, end) == (9, "Hello", (9, END))
+def test_the_stream_and_its_message_come_as_the_diagram_draws_them(marbles: Marbles) -> None:
+    stream = marbles.message("    --Hel-lo-|")
+    marbles.expect(stream).to_be("--Hel-lo-|")
+    whole = marbles.message("     --Hel-lo-|").message
+    marbles.expect(whole).to_be(" ---------([Hello]|)")
 
 
 def test_what_it_is_is_known_at_once() -> None:
@@ -59,27 +44,33 @@ def test_what_it_is_is_known_at_once() -> None:
     assert len({new_id() for _ in range(1000)}) == 1000
 
 
-def test_strings_and_short_dicts_are_deltas_and_whole_ones_are_passed_by_reference() -> None:
+def test_strings_and_short_dicts_are_deltas_and_whole_ones_are_passed_by_reference(marbles: Marbles) -> None:
     whole = delta("c", reasoning="hm")
     bookkeeping = {"content": "d", "a": 1, "b": 2, "c": 3}
-    entries = timeline(MessageStream(rx.of("a", {"content": "b"}, whole, bookkeeping)))
-    items = [item for _, item in entries[:-1]]
-    assert items == [delta("a"), delta("b"), whole, delta("d", a=1, b=2, c=3)]
-    assert items[2] is whole
-    assert all(list(item)[:4] == ["content", "function_call", "refusal", "tool_calls"] for item in items)
+    probe = marbles.probe()
+    source = marbles.cold("-a-b-c---d---|", b={"content": "b"}, c=whole, d=bookkeeping)
+    marbles.expect(MessageStream(source).pipe(probe)).to_be(
+        "-a-b-(cx)(dy)|", x={"reasoning": "hm"}, y={"a": 1, "b": 2, "c": 3}
+    )
+    marbles.flush()
+    assert probe.items == [delta("a"), delta("b"), whole, delta("d", a=1, b=2, c=3)]
+    assert probe.items[2] is whole
+    keys = ["content", "function_call", "refusal", "tool_calls"]
+    assert all(list(item)[:4] == keys for item in probe.items)
 
 
 @pytest.mark.parametrize("thing", [7, None, b"bytes", ["a"], object(), Message(role="user", content="x")])
-def test_what_is_no_delta_fails_the_message_and_is_named(thing: Any) -> None:
-    error = error_of("a", thing)
-    assert isinstance(error, InputError)
-    assert type(thing).__name__ in str(error)
+def test_what_is_no_delta_fails_the_message_and_is_named(marbles: Marbles, thing: Any) -> None:
+    stream = MessageStream(marbles.cold("-a-x|", x=thing))
+    marbles.expect(stream).to_be("       -a-#", error=InputError)
+    marbles.flush()
+    assert type(thing).__name__ in str(stream.error)
 
 
-def test_a_failed_message_keeps_what_arrived() -> None:
-    stream = MessageStream(rx.concat(rx.of("Hel"), rx.throw(ValueError("lost"))))
-    entries = timeline(stream)
-    assert str(entries[-1][1]) == "lost"
+def test_a_failed_message_keeps_what_arrived(marbles: Marbles) -> None:
+    stream = marbles.message("    -Hel-#", error=ValueError("lost"))
+    marbles.expect(stream).to_be("-Hel-#", error=ValueError("lost"))
+    marbles.flush()
     assert stream.result is not None
     assert (stream.result.text, stream.result.finish_reason) == ("Hel", "error")
     assert repr(stream) == "<MessageStream of assistant, failed>"
@@ -107,18 +98,22 @@ CALL = {"id": "c", "function": {"arguments": "{}", "name": "f"}, "type": "functi
         ({"content": "a", "image": b"\xff"}, "cannot be written as JSON"),
     ],
 )
-def test_a_delta_of_the_wrong_types_fails_the_message_and_is_named(given: Any, told: str) -> None:
-    stream = MessageStream(rx.of("a", given))
-    error = timeline(stream)[-1][1]
-    assert isinstance(error, InputError)
-    assert told in str(error)
+def test_a_delta_of_the_wrong_types_fails_the_message_and_is_named(
+    marbles: Marbles, given: Any, told: str
+) -> None:
+    stream = MessageStream(marbles.cold("-a-x|", x=given))
+    marbles.expect(stream).to_be("-a-#", error=InputError)
+    marbles.flush()
+    assert told in str(stream.error)
     assert stream.result is not None
     assert (stream.result.text, stream.result.finish_reason) == ("a", "error")
 
 
 def shown(given: Any) -> Any:
-    [(_, item), end] = timeline(MessageStream(rx.of(given)))
-    assert end == (0, END)
+    with Marbles() as marbles:
+        source = marbles.cold("(x|)", x=given)
+        marbles.expect_subscriptions(source).to_be("(^!)")
+        [item] = marbles.run(items_of(MessageStream(source)))
     return item
 
 
@@ -168,42 +163,45 @@ def test_what_a_delta_carries_beside_can_be_written_as_json() -> None:
 
 @given(st.lists(st.text(max_size=3), max_size=12), st.integers(0, 14) | st.none())
 def test_the_tokens_join_to_the_content_however_it_ends(tokens: list[str], cut: int | None) -> None:
-    source = rx.concat(*[rx.timer(1.0).pipe(ops.map(lambda _, t=token: t)) for token in tokens])
-    stream = MessageStream(source)
-    heard: list[Any] = []
-    with VirtualClock() as clock:
-        clock.at(0, lambda: stream.subscribe(lambda item: heard.append(item["content"])))
+    names = dict(zip("abcdefghijkl", tokens, strict=False))
+    drawn = "-" + "".join(f"-{name}" for name in names) + "-"
+    shown = "-" + "".join(f"-{name}" if token else "--" for name, token in names.items()) + "-"
+    end = len(drawn)
+    with Marbles() as marbles:
+        probe = marbles.probe()
+        stream = MessageStream(marbles.cold(f"{drawn}|", **names))
         if cut is not None:
-            clock.at(cut + 0.5, stream.interrupt)
-        clock.advance(30)
+            end = min(end, 1 + 2 * cut)
+            marbles.at(1 + 2 * cut, stream.interrupt)
+        marbles.expect(stream.pipe(probe)).to_be(f"{shown[:end]}|", **names)
     expected = tokens if cut is None else tokens[:cut]
-    assert heard == expected
+    assert [item["content"] for item in probe.items] == expected
     assert stream.result is not None
     assert stream.result.content == "".join(expected)
-    was_cut = cut is not None and cut < len(tokens)
+    was_cut = cut is not None and cut <= len(tokens)
     assert (stream.result.finish_reason == "interrupted") == was_cut == stream.interrupted
 
 
-def test_completions_are_no_items_but_their_usage_and_reason_count() -> None:
+def test_completions_are_no_items_but_their_usage_and_reason_count(marbles: Marbles) -> None:
     usage = Usage(completion_tokens=1, prompt_tokens=2, total_tokens=3)
-    stream = MessageStream(
-        rx.of("a", Completion(usage, "tool_calls"), "b", Completion(usage, "stop", "m", "r"))
-    )
-    assert contents(timeline(stream)) == [(0, "a"), (0, "b"), (0, END)]
+    first, last = Completion(usage, "tool_calls"), Completion(usage, "stop", "m", "r")
+    stream = MessageStream(marbles.cold("     -a-x-b-y|", x=first, y=last))
+    marbles.expect(stream, state=True).to_be("-a---b--|")
+    marbles.flush()
     message = stream.result
     assert message is not None
     assert message.usage == usage + usage
     assert (message.finish_reason, message.metadata) == ("stop", {"model": "m", "request_id": "r"})
 
 
-def test_function_results_stand_between_the_deltas() -> None:
+def test_function_results_stand_between_the_deltas(marbles: Marbles) -> None:
     call = delta(tool_calls=[{"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}])
     answer = FunctionResult("f", "42", "c")
-    stream = MessageStream(rx.of(call, answer, "It is 42."), name="agent1")
+    stream = marbles.message("    -x----y---It_is_42.|", name="agent1", x=call, y=answer)
+    marbles.expect(stream).to_be("-@f{}-=42-It_is_42.|")
+    marbles.flush()
     whole = {"id": "c", "function": {"arguments": "{}", "name": "f"}, "type": None, "index": 0}
-    assert [item for _, item in timeline(stream)[:-1]] == [
-        *(delta(tool_calls=[whole]), answer, delta("It is 42.")),
-    ]
+    assert stream.items == (delta(tool_calls=[whole]), answer, delta("It is 42."))
     message = stream.result
     assert message is not None
     assert [(step.role, step.content) for step in message.steps] == [("assistant", None), ("tool", "42")]
@@ -213,42 +211,55 @@ def test_function_results_stand_between_the_deltas() -> None:
 # Reading
 
 
-@virtual
-async def test_awaiting_gives_the_message_again_and_again() -> None:
-    stream = MessageStream(marbles("-a-b-|"), name="x")
-    first = await stream
-    assert (first.text, await stream) == ("ab", first)
+def test_awaiting_gives_the_message_again_and_again(marbles: Marbles) -> None:
+    source = marbles.cold("                     -a-b-|")
+    stream = MessageStream(source, name="x")
+    marbles.expect_subscriptions(source).to_be("^----!")
+
+    async def twice() -> tuple[Message, Message]:
+        return await stream, await stream
+
+    first, second = marbles.run(twice())
+    assert (first.text, second) == ("ab", first)
 
 
-@virtual
-async def test_awaiting_raises_the_error() -> None:
-    with pytest.raises(ValueError, match="lost"):
-        await MessageStream(rx.throw(ValueError("lost")))
+def test_awaiting_raises_the_error(marbles: Marbles) -> None:
+    stream = marbles.message("-a-#", error=ValueError("lost"))
+
+    async def awaited() -> None:
+        with pytest.raises(ValueError, match="lost"):
+            await stream
+
+    marbles.run(awaited())
 
 
-@virtual
-async def test_awaiting_an_interrupted_message_gives_what_there_was() -> None:
-    stream = MessageStream(marbles("-a-b-|"))
-    asyncio.get_running_loop().call_later(2, stream.interrupt)
-    message = await stream
+def test_awaiting_an_interrupted_message_gives_what_there_was(marbles: Marbles) -> None:
+    source = marbles.cold("                     -a-b-|")
+    stream = MessageStream(source)
+    marbles.at(2, stream.interrupt)
+    marbles.expect_subscriptions(source).to_be("^-!")
+    message = marbles.run(message_of(stream))
     assert (message.text, message.finish_reason) == ("a", "interrupted")
 
 
-@virtual
-async def test_cancelling_the_only_one_who_awaits_cancels_the_message() -> None:
-    stream = MessageStream(marbles("-a-b-|"))
-    task = asyncio.create_task(stream._whole())
-    await asyncio.sleep(2)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert stream.interrupted
+def test_cancelling_the_only_one_who_awaits_cancels_the_message(marbles: Marbles) -> None:
+    source = marbles.cold("                     -a-b-|")
+    stream = MessageStream(source)
+    marbles.expect_subscriptions(source).to_be("^-!")
+
+    async def cancelled() -> None:
+        task = asyncio.create_task(stream._whole())
+        await asyncio.sleep(2)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert stream.interrupted
+
+    marbles.run(cancelled())
 
 
-@virtual
-async def test_iterating_gives_the_deltas() -> None:
-    stream = MessageStream(marbles("-a-b-|"))
-    assert [item["content"] async for item in stream] == ["a", "b"]  # type: ignore[index]
+def test_iterating_gives_the_deltas(marbles: Marbles) -> None:
+    assert marbles.run(items_of(marbles.message("-a-b-|"))) == [delta("a"), delta("b")]
 
 
 def test_a_plain_for_names_async_for() -> None:
@@ -256,15 +267,14 @@ def test_a_plain_for_names_async_for() -> None:
         list(MessageStream(rx.of("a")))  # type: ignore[call-overload]
 
 
-@virtual
-async def test_the_message_fails_as_the_stream_does_and_leaving_it_cancels() -> None:
-    stream = MessageStream(rx.throw(ValueError("lost")))
-    told: list[Any] = []
-    stream.message.subscribe(told.append, told.append)
-    await asyncio.sleep(1)
-    assert [str(error) for error in told] == ["lost"]
-    left = MessageStream(rx.never())
-    left.message.subscribe(told.append).dispose()
+def test_the_message_fails_as_the_stream_does_and_leaving_it_cancels(marbles: Marbles) -> None:
+    failing = MessageStream(marbles.cold("                    -a-#", error=ValueError("lost")))
+    marbles.expect(failing.message).to_be("                   ---#", error=ValueError("lost"))
+    source = marbles.cold("                                   -a-b-|")
+    left = MessageStream(source)
+    marbles.expect(left.message, unsubscribe_at="^-!").to_be("---")
+    marbles.expect_subscriptions(source).to_be("              ^-!")
+    marbles.flush()
     assert left.interrupted
 
 
@@ -329,12 +339,16 @@ def test_several_loops_and_threads_may_await_one_stream() -> None:
         ),
     ],
 )
-def test_a_finished_message_as_a_stream_is_one_delta_that_carries_it(message: Message, expected: Any) -> None:
+def test_a_finished_message_as_a_stream_is_one_delta_that_carries_it(
+    marbles: Marbles, message: Message, expected: list[Any]
+) -> None:
     stream = MessageStream.of(message, id="7")
     assert (stream.ended, stream.result, stream.id) == (True, message, "7")
     assert stream.result is message
     assert (stream.name, stream.role) == (message.name, message.role)
-    assert timeline(stream) == [*((0, item) for item in expected), (0, END)]
+    probe = marbles.probe()
+    marbles.expect_subscriptions(probe).to_be("(^!)")
+    assert marbles.run(items_of(stream.pipe(probe))) == expected
     again = stream.assembled()
     assert (again.text, again.refusal, again.tool_calls) == (
         message.text,
@@ -343,16 +357,21 @@ def test_a_finished_message_as_a_stream_is_one_delta_that_carries_it(message: Me
     )
 
 
-@virtual
-async def test_a_dropped_message_and_its_readers_leave_nothing_behind() -> None:
-    stream = MessageStream(marbles("-a-b-|"))
-    async for _ in stream:
-        break
-    hold = stream.hold()
-    await asyncio.sleep(1)
-    hold.dispose()
-    await asyncio.sleep(0)
-    gone = weakref.ref(stream)
-    del stream, hold
-    gc.collect()
-    assert gone() is None
+def test_a_dropped_message_and_its_readers_leave_nothing_behind(marbles: Marbles) -> None:
+    source = marbles.cold("                     -a-b-|")
+
+    async def dropped() -> None:
+        stream = MessageStream(source)
+        async for _ in stream:
+            break
+        hold = stream.hold()
+        await asyncio.sleep(1)
+        hold.dispose()
+        await asyncio.sleep(0)
+        gone = weakref.ref(stream)
+        del stream, hold
+        gc.collect()
+        assert gone() is None
+
+    marbles.expect_subscriptions(source).to_be("^-!")
+    marbles.run(dropped())

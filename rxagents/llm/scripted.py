@@ -29,8 +29,8 @@ class ScriptedLLM:
     with a ScriptError, or with the exception that the script orders.
 
     ```
-    script   ["Hello."]
-    emits    ("") ("Hello") (".") (empty) (Completion) |
+    at_once   (Hello .|)
+    paced     ------Hello-.-----|
     ```
 
     Args:

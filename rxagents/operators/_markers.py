@@ -57,10 +57,10 @@ def markers(*, state: bool = False, inputs: bool = False) -> Callable[[Observabl
     `agent-stop`, `callback-stop`, `max-turns`, `interrupted` or `agent-error`.
 
     ```
-    items     --(B|)
-    B         --m---|
-    m         --H-i-|
-    markers   --(start delta)-delta-(response end result|)
+    items     --(bot|)
+    bot       --m------------------|
+    m         --Hello--------------|
+    markers   --(start delta)------(response end result|)
     ```
 
     Args:

@@ -32,9 +32,11 @@ def messages(
     conversation, and cuts the messages that nobody reads yet; `shared()` before it keeps them.
 
     ```
-    items      --(B|)
-    B          --m---n--|
-    messages   --m---n--|
+    items      --(bot|)
+    bot        --m1--m2|
+    m1         --Hi|
+    m2         ------Yes|
+    messages   --m1--m2-|
     ```
 
     Args:
@@ -52,9 +54,10 @@ def responses(
     Completes with the conversation; fails with the first error, after what came before it.
 
     ```
-    m1          --a--b-----|
-    m2          ---c-|
-    responses   -----------(m1 m2|)
+    items       -m1-m2-|
+    m1          --a----b--|
+    m2          -----c-|
+    responses   ----------([ab] [c]|)
     ```
     """
 
@@ -84,9 +87,10 @@ def answer() -> Callable[[Observable[Item]], Observable[Message]]:
     Fails with the first error of the conversation, or with an AgentError if nobody said anything.
 
     ```
+    items    -m1-m2-|
     m1       --a-|
     m2       -----b-|
-    answer   --------(m2|)
+    answer   -------([b]|)
     ```
     """
 

@@ -35,9 +35,13 @@ def shared() -> Callable[[Observable[Item]], Shared]:
     (`share()` and `replay().ref_count()` run a finished source again.)
 
     ```
-    source   --m--n--|
-    first    ^-m--n--|
-    late          ^(mn)|
+    source   --m1-m2----------|
+    m1       --a|
+    m2       -----b|
+    first    ^-m1-m2----------|
+    late     --------(^m3 m4)-|
+    m3       --------(a|)
+    m4       --------(b|)
     ```
 
     Returns:

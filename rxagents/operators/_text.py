@@ -32,10 +32,11 @@ def deltas(
     Completes with the conversation; fails with the first error, after what came before it.
 
     ```
-    m1       --a--b--|
-    m2       ---c---d--|
-    deltas   --a--b--(cd)-|
-    arrival  --ac-b-d--|
+    items     -m1-m2-|
+    m1        --a-----b--|
+    m2        -----c----d|
+    deltas    --a-----b--(c d|)
+    arrival   --a--c--b-d|
     ```
 
     Args:
@@ -66,9 +67,10 @@ def text(
     Completes with the conversation; fails with the first error, after what came before it.
 
     ```
-    m1     --Hel-lo-|
-    m2     ---Yes-|
-    text   --Hel-lo-(\\n\\n Yes)|
+    items   -m1-m2-|
+    m1      --Hel-lo--|
+    m2      -----Yes|
+    text    --Hel-lo--('\\n\\n' Yes|)
     ```
 
     Args:

@@ -32,8 +32,8 @@ def map_tokens(function: Callable[[str], str | None]) -> Operator:
     message or block cuts the one that it was made of.
 
     ```
-    m                       --Hel-lo-|
-    map_tokens(str.upper)   --HEL-LO-|
+    m       --Hel-lo-|
+    upper   --HEL-LO-|
     ```
     """
 
@@ -77,8 +77,8 @@ def transform(function: Callable[[AsyncIterator[str]], AsyncIterator[str]]) -> O
     finish reason is `stop`. Cutting the new message or block cuts the one that it was made of.
 
     ```
-    m             --a-b--c-|
-    joined by 2   ----ab---(c|)
+    m       --a-b--c-|
+    pairs   ----ab---(c|)
     ```
     """
 

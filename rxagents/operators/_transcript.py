@@ -19,9 +19,10 @@ def transcript() -> Callable[[Observable[Item]], Observable[Transcript]]:
     Fails with the conversation's first error.
 
     ```
-    items        --(B|)
-    B            --m---|
-    transcript   ------(T|)
+    items        --(bot|)
+    bot          --m---|
+    m            --Hi--|
+    transcript   ------(t|)
     ```
     """
 

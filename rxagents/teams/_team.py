@@ -39,10 +39,12 @@ class Team(Participant):
 
     ```
     source   -q-|
-    out      ---(T|)
-    T        ---A--B-|
-    A        ---a--|
-    B        ------b-|
+    out      ---(team|)
+    team     ---ann-bob-|
+    ann      ---m1--|
+    m1       ---Hi--|
+    bob      -------m2--|
+    m2       -------Yes-|
     ```
 
     Args:

@@ -68,6 +68,15 @@ class VirtualClock:
         """Virtual seconds since the loop began; after the last run, when that ended."""
         return self._ended_at if self._loop is None else self._loop.now
 
+    @property
+    def loop(self) -> VirtualLoop:
+        """The event loop that is in use.
+
+        Raises:
+            ConfigurationError: None is.
+        """
+        return self._open("loop")
+
     def run(self, coroutine: Coroutine[Any, Any, _T]) -> _T:
         """Runs the coroutine to its end and returns its result, or raises its error.
 

@@ -14,7 +14,9 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import Context
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 
-from ..errors import NoRealTimeError, RxAgentsError
+from ..errors import RxAgentsError
+from .default_timers import default_timers
+from .socketless import SocketlessLoop
 from .waiting_tasks import callback_name, waiting
 
 __all__ = ["EndlessInstantError", "NothingToWaitForError", "VirtualLoop"]
@@ -34,7 +36,7 @@ class EndlessInstantError(RxAgentsError):
     """So many callbacks ran at one instant that the time would never have moved again."""
 
 
-class VirtualLoop(asyncio.BaseEventLoop):
+class VirtualLoop(SocketlessLoop):
     """An asyncio event loop in virtual time, for Python 3.11 to 3.13.
 
     Its time starts at 0.0 seconds and moves only when nothing is ready and no worker thread is out:
@@ -115,7 +117,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def run_forever(self) -> None:
         """Runs until `stop()`, or until nothing can happen any more, which raises."""
         self._steps = 0  # Or what is left over after an EndlessInstantError could not be cancelled.
-        super().run_forever()
+        with default_timers(self):
+            super().run_forever()
 
     def run_to(self, when: float) -> None:
         """Runs everything that is due up to and at `when` (seconds), and moves the time there."""
@@ -124,6 +127,16 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self.run_forever()
         finally:
             self._limit = None
+
+    def next_due(self) -> float | None:
+        """When the next timer is due, in seconds; None if none is set."""
+        while self._timers and self._timers[0][2].cancelled():
+            heapq.heappop(self._timers)
+        return self._timers[0][2].when() if self._timers else None
+
+    def timers(self) -> list[str]:
+        """What the timers that are set will call, the next one first; by name, for error texts."""
+        return [callback_name(timer) for _, _, timer in sorted(self._timers) if not timer.cancelled()]
 
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[Unpack[_Ts]], _T], *args: *_Ts
@@ -150,14 +163,6 @@ class VirtualLoop(asyncio.BaseEventLoop):
             await super().shutdown_default_executor()
         finally:
             self._pools_closing -= 1
-
-    def remove_reader(self, fd: Any) -> bool:
-        """There is never one to remove."""
-        return False
-
-    def remove_writer(self, fd: Any) -> bool:
-        """There is never one to remove."""
-        return False
 
     def close(self) -> None:
         """Closes the loop and forgets its timers."""
@@ -200,8 +205,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def _jump(self) -> None:
         """Makes the next timer ready, and it is that time; or ends the run at its limit."""
-        while self._timers and self._timers[0][2].cancelled():
-            heapq.heappop(self._timers)
+        self.next_due()
         limit = self._limit
         if self._timers and (limit is None or self._timers[0][0] <= round(limit * _TICKS)):
             tick, _, timer = heapq.heappop(self._timers)
@@ -223,28 +227,3 @@ class VirtualLoop(asyncio.BaseEventLoop):
             self._tick = tick
             self._steps = 0
         self._now = max(self._now, when)
-
-
-def _refusing(name: str) -> Callable[..., Any]:
-    def refuse(self: VirtualLoop, *args: object, **kwargs: object) -> Any:
-        raise NoRealTimeError(
-            f"{name}() was called under the virtual clock, where no real time passes, and what comes from "
-            "outside the process would never be in time. Use a scripted model (ScriptedLLM) and fake tools, "
-            "or test in real time (asyncio.run) against rxagents.testing.OpenAIServer."
-        )
-
-    refuse.__name__ = name
-    refuse.__qualname__ = f"VirtualLoop.{name}"
-    refuse.__doc__ = "Raises NoRealTimeError."
-    return refuse
-
-
-for _name in (
-    *("create_connection", "create_server", "create_unix_connection", "create_unix_server"),
-    *("create_datagram_endpoint", "connect_accepted_socket", "start_tls", "sendfile"),
-    *("sock_connect", "sock_accept", "sock_recv", "sock_recv_into", "sock_recvfrom", "sock_recvfrom_into"),
-    *("sock_sendall", "sock_sendto", "sock_sendfile", "add_reader", "add_writer", "add_signal_handler"),
-    *("connect_read_pipe", "connect_write_pipe", "subprocess_exec", "subprocess_shell"),
-    *("getaddrinfo", "getnameinfo"),
-):
-    setattr(VirtualLoop, _name, _refusing(_name))

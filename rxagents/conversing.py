@@ -1,0 +1,55 @@
+"""How a run goes: the inputs are put in, heard to their end, and then somebody is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from reactivex import Observable
+
+from .bridges import forward
+from .errors import ConfigurationError
+from .participants import Emit, until_ended
+from .replays import Replay
+from .runs import Run
+from .sinks import just
+from .transcripts import Item, Transcript
+
+__all__ = ["converse"]
+
+
+async def converse(askable: Callable[..., Any], said: Observable[Item], run: Run, emit: Emit) -> None:
+    """Runs a run.
+
+    Args:
+        askable: Whom to ask.
+        said: The inputs.
+        run: Has what was said before.
+        emit: Takes the inputs and what comes of them.
+
+    Raises:
+        ConfigurationError: Who is asked gives no observable.
+        Exception: What the inputs or the answer fail with.
+    """
+    inputs: list[Item] = []
+
+    def put_in(item: Item) -> None:
+        inputs.append(item)
+        emit(item)
+
+    await forward(said, put_in)
+    for item in inputs:
+        if isinstance(item, Replay):
+            await until_ended(item)
+    run.asked()
+    await forward(_operated(askable, run.transcript), emit)
+
+
+def _operated(askable: Callable[[Observable[Item]], Any], transcript: Transcript) -> Observable[Item]:
+    output = askable(just(transcript))
+    if not isinstance(output, Observable):
+        raise ConfigurationError(
+            f"{askable!r} gave {type(output).__name__} and no observable; a workflow asks an agent, a team, "
+            "or an operator such as `lambda source: source.pipe(a, b)`"
+        )
+    return output

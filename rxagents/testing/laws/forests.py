@@ -1,0 +1,107 @@
+"""What hypothesis draws: trees of every agent, team and operator of the package."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn
+
+from .casts import Bot, Crew, Named, Person
+from .plans import Maps, Pipe, Plan, Shares, Takes, Transforms, Until, View
+from .replies import Hears, Replies
+from .talks import Words
+
+__all__ = ["trees"]
+
+_PART = st.text("a-b.o?~$=", max_size=4)
+_ASKING = st.text("a-12.$9", max_size=4)
+_END = st.sampled_from(["|", "|", "|", "|", "|", "#", "", "%", "!"])
+_CALM_TOOLS, _TOOLS = st.text("nwx", max_size=2), st.text("nwxsv", max_size=2)
+_THREADS = st.sampled_from(["", "", "", "", "", "", "", "t", "z"])
+_ROUTER, _CALM_ROUTER = st.text("01-2x#!", max_size=3), st.text("01-2", max_size=3)
+_FOLLOW = st.sampled_from([None, None, None, ("1", "0"), ("12", "", "0"), ("", "0", "1"), ("01", "012", "1")])
+_ANSWERS, _CALM_ANSWERS = st.text("ane.!iv", max_size=2), st.text("an", max_size=2)
+_THINGS, _CALM_THINGS = st.text("wm-nldscobae!", max_size=4), st.text("wm-nldscoba", max_size=4)
+_SMALL = st.integers(0, 11)
+_HOW, _LIVE, _CALM_LIVE = st.sampled_from("rcgy"), st.sampled_from("epwfi!h"), st.sampled_from("epwi")
+_MAPS, _TRANSFORMS = st.sampled_from("ud!"), st.sampled_from("p2sf!")
+_CALM_MAPS, _CALM_TRANSFORMS = st.sampled_from("ud"), st.sampled_from("p2s")
+_SIGNAL = st.sampled_from(["--s|", "-s", "s|", "---s|", "-|", "--#", "", "-----s|", "#", "--ss"])
+_VIEWS = st.sampled_from(
+    ["text", "deltas", "messages", "responses", "answer", "markers", "transcript", "text", "markers"]
+)
+_OPTIONS = st.sampled_from(["", "o", "i", "a", "ia", "o", "oia", "s", "is"])
+
+
+@st.composite
+def trees(draw: DrawFn, *, calm: bool = False, views: bool = False) -> Plan:
+    """A pipe of agents, teams and operators.
+
+    Args:
+        draw: As hypothesis gives it.
+        calm: Whether all of it comes to its end, nothing fails, and nothing depends on the time.
+        views: Whether a view may be at its end.
+    """
+    plans = _pipe(draw, calm, 2)
+    if views and draw(st.booleans()):
+        options = draw(_OPTIONS)
+        plans.append(View(draw(_VIEWS), "i" * ("i" in options) if calm else options))
+    return Pipe(tuple(plans))
+
+
+def _pipe(draw: DrawFn, calm: bool, depth: int) -> list[Plan]:
+    return [_operator(draw, calm, depth) for _ in range(draw(st.integers(0, 2)) + 1)]
+
+
+def _operator(draw: DrawFn, calm: bool, depth: int) -> Plan:
+    kind = draw(_SMALL)
+    if kind < 6:
+        return _participant(draw, calm, depth)
+    if kind == 6:
+        return Maps(draw(_CALM_MAPS if calm else _MAPS))
+    if kind == 7:
+        return Transforms(draw(_CALM_TRANSFORMS if calm else _TRANSFORMS))
+    if kind == 8 or calm:
+        return Shares()
+    if kind in (9, 10):
+        return Until(draw(_SIGNAL))
+    return Takes(draw(st.integers(1, 3)))
+
+
+def _participant(draw: DrawFn, calm: bool, depth: int) -> Plan:
+    kind = draw(_SMALL) if depth else draw(st.integers(0, 7))
+    if kind < 4:
+        return _bot(draw, calm)
+    if kind == 4:
+        return Person(draw(_CALM_ANSWERS if calm else _ANSWERS) + draw(_THREADS))
+    if kind == 5:
+        return Hears(draw(_CALM_LIVE if calm else _LIVE))
+    if kind < 8:
+        return _replies(draw, calm, depth)
+    if kind < 11:
+        members = tuple(_participant(draw, calm, depth - 1) for _ in range(draw(st.integers(1, 3))))
+        turns, stop = draw(st.integers(1, 3)), draw(st.sampled_from([0, 0, 0, 1, 3, 0 if calm else -1]))
+        return Crew(members, draw(_CALM_ROUTER if calm else _ROUTER), draw(_FOLLOW), turns, stop)
+    return Named(Pipe(tuple(_pipe(draw, calm, depth - 1))))
+
+
+def _bot(draw: DrawFn, calm: bool) -> Bot:
+    answers = tuple(draw(_ASKING) + ("|" if calm else draw(_END)) for _ in range(draw(st.integers(1, 3))))
+    answers = tuple("!" if answer.endswith("!") else answer for answer in answers)
+    tools = draw(_CALM_TOOLS if calm else _TOOLS) + draw(_THREADS)
+    return Bot(answers, tools, 8 if calm else 3)
+
+
+def _replies(draw: DrawFn, calm: bool, depth: int) -> Replies:
+    things = draw(_CALM_THINGS if calm else _THINGS)
+    parts: list[Words | Plan] = []
+    for thing in things:
+        if thing in "mbo":
+            lane = draw(_PART)
+            lane = lane.translate(_STRINGS) if thing == "o" else lane
+            parts.append(Words(lane + ("|" if calm else draw(_END).replace("!", "|"))))
+        elif thing == "a":
+            parts.append(_participant(draw, calm, depth - 1) if depth else Bot())
+    return Replies(things, tuple(parts), draw(_HOW))
+
+
+_STRINGS = str.maketrans({mark: "b" for mark in "a.o?~$="})

@@ -1,0 +1,62 @@
+"""The third law: a message is its tokens, and the same for whoever reads it, whenever."""
+
+from __future__ import annotations
+
+from ...streams import MessageStream
+from .cases import Broken, Case
+from .talks import played
+from .watches import Audience, Watch
+from .worlds import HORIZON, Make, World
+
+__all__ = ["check_replay"]
+
+
+def check_replay(make: Make, case: Case) -> None:
+    """Tokens concatenate to the content; every late or second subscriber of an item sees the same.
+
+    Raises:
+        Broken: Two readers saw different things, or the message is not what its tokens say.
+    """
+    with World() as world:
+        audience = Audience(world, case.readers, case.leave_after, case.raise_after)
+        if case.leave_at is not None:
+            world.at(case.leave_at, audience.leave)
+        output = world.do(lambda: make(world)(played(world, case.source)))
+        world.do(lambda: audience.attend(output))
+        world.run()
+        world.do(audience.leave)
+        world.run(2 * HORIZON)
+        for item, readers in list(audience.items.items()):
+            if not item.ended:  # nobody has read it
+                continue
+            after = Audience(world)
+            last = world.do(lambda item=item: after.attend(item, "  after the end"))  # type: ignore[misc]
+            readers = [*readers, last]
+            for reader in readers:
+                _check_same(reader, last, readers)
+            if isinstance(item, MessageStream):
+                _check_content(world, item, readers)
+
+
+def _check_same(reader: Watch, last: Watch, readers: list[Watch]) -> None:
+    seen, all_of_it = reader.values, last.values
+    # who left, or raised, saw the beginning
+    wanted = all_of_it if reader.whole else all_of_it[: len(seen)]
+    lanes = [(watch.name, watch.drawn()) for watch in readers]
+    if seen != wanted:
+        raise Broken(f"two readers of{reader.name.strip(' ')} saw different things", lanes)
+    if reader.whole and reader.events[-1][1:] != last.events[-1][1:]:
+        raise Broken(f"two readers of{reader.name} saw different ends", lanes)
+
+
+def _check_content(world: World, item: MessageStream, readers: list[Watch]) -> None:
+    lanes = [(watch.name, watch.drawn()) for watch in readers]
+    text = "".join(value["content"] or "" for value in readers[-1].values if type(value) is dict)
+    result = item.result
+    if result is None or result.text != text:
+        said = None if result is None else result.text
+        raise Broken(f"the tokens say {text!r} and the message {said!r}", lanes)
+    whole = Audience(world)
+    given = world.do(lambda: whole.attend(item.message, "  message"))
+    if (given.end == "completed" and given.values != [result]) or (given.end == "error") != bool(item.error):
+        raise Broken("`.message` does not give the message", [*lanes, (given.name, given.drawn())])

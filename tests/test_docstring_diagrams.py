@@ -1,0 +1,307 @@
+"""Every diagram in a docstring is run: what it draws goes in, and what comes out is what it shows."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import reactivex as rx
+from reactivex import operators as ops
+
+import rxagents
+from rxagents import (
+    Agent,
+    ChatRequest,
+    MessageStream,
+    ScriptedLLM,
+    Team,
+    Transcript,
+    User,
+    UserMessage,
+    Workflow,
+    agent,
+    as_agent,
+    say,
+)
+from rxagents.operators import (
+    answer,
+    deltas,
+    map_tokens,
+    markers,
+    messages,
+    responses,
+    shared,
+    text,
+    transcript,
+    transform,
+    until,
+)
+from rxagents.ordering import concat_eager
+from rxagents.replays import Replay
+from rxagents.testing import Marbles
+
+PACKAGE = Path(rxagents.__file__).parent
+WORD = re.compile(r"[^-|()#~!^\s]+")
+
+
+class Diagram:
+    """The lanes of one docstring. What is drawn is asked for by label; what is left is compared."""
+
+    def __init__(self, block: str, marbles: Marbles) -> None:
+        self.lanes = dict(line.split(None, 1) for line in block.strip().splitlines())
+        self.marbles = marbles
+        self.sources = frozenset("ab") & set(self.lanes)
+        self.used: set[str] = set()
+
+    def whole(self, label: str) -> str:
+        """A lane, and those of the labels that stand on it, with all that stands on them."""
+        found = [label]
+        for at in found:
+            # `m` of a lane, and not the `a` of its tokens that another lane happens to be called
+            opened = [word for word in WORD.findall(self.lanes[at]) if word in self.lanes]
+            found += [word for word in opened if word not in (*found, *self.sources)]
+        self.used.update(found)
+        first, *others = found
+        return "\n".join([self.lanes[first], *(f"{other}  {self.lanes[other]}" for other in others)])
+
+    def llm(self, label: str = "llm") -> Any:
+        self.used.add(label)
+        return self.marbles.llm(self.lanes[label])
+
+    def cold(self, label: str = "source", **values: Any) -> rx.Observable[Any]:
+        return self.marbles.cold(self.whole(label), **values)
+
+    def hot(self, label: str) -> rx.Observable[Any]:
+        return self.marbles.hot(self.whole(label))
+
+    def message(self, label: str = "m") -> MessageStream:
+        return self.marbles.message(self.whole(label))
+
+    def question(self) -> rx.Observable[Any]:
+        return self.cold("source", q=MessageStream.of(UserMessage("q")))
+
+    def shows(self, label: str, source: Any, **values: Any) -> None:
+        self.marbles.expect(source).to_be(self.whole(label), **values)
+
+
+RUNS: dict[str, Callable[[Diagram], None]] = {}
+
+
+def of(name: str) -> Callable[[Callable[[Diagram], None]], Callable[[Diagram], None]]:
+    def register(run: Callable[[Diagram], None]) -> Callable[[Diagram], None]:
+        RUNS[name] = run
+        return run
+
+    return register
+
+
+@of("agents.Agent")
+def _(drawn: Diagram) -> None:
+    drawn.shows("out", drawn.question().pipe(Agent("bot", drawn.llm())))
+
+
+@of("participants.Participant")
+def _(drawn: Diagram) -> None:
+    drawn.shows("out", drawn.question().pipe(Agent("bot", drawn.marbles.llm("Hello|"))))
+
+
+@of("functions.FunctionAgent")
+def _(drawn: Diagram) -> None:
+    @agent
+    async def choir(heard: Transcript) -> AsyncIterator[str]:
+        yield "la"
+        await asyncio.sleep(3)
+        yield "le"
+        await asyncio.sleep(3)
+
+    drawn.shows("out", drawn.question().pipe(choir))
+
+
+@of("functions.LiveAgent")
+def _(drawn: Diagram) -> None:
+    @agent.live
+    async def echo(heard: Replay[MessageStream]) -> AsyncIterator[str]:
+        async for message in heard:
+            yield (await message).text.upper()
+
+    said = {name: MessageStream.of(UserMessage(name)) for name in "ab"}
+    drawn.shows("out", drawn.cold(**said).pipe(echo))
+
+
+@of("functions.as_agent")
+def _(drawn: Diagram) -> None:
+    quiet = Agent("quiet", drawn.marbles.llm("Hi-|"))
+    loud = as_agent("loud", lambda source: source.pipe(quiet, messages(), map_tokens(str.upper)))
+    drawn.shows("out", drawn.question().pipe(loud))
+
+
+@of("flatten.say")
+def _(drawn: Diagram) -> None:
+    drawn.shows("out", say("a", ["b", drawn.cold("later")]))
+
+
+@of("flatten.stream")
+@of("streams.MessageStream")
+def _(drawn: Diagram) -> None:
+    message = drawn.message("source")
+    drawn.shows("stream", message)
+    if "message" in drawn.lanes:
+        drawn.shows("message", message.message)
+
+
+@of("operators._markers.markers")
+def _(drawn: Diagram) -> None:
+    drawn.shows("markers", drawn.cold("items").pipe(markers(), ops.map(_mark)))
+
+
+@of("runs.Run")
+def _(drawn: Diagram) -> None:
+    workflow = Workflow(Agent("bot", drawn.llm()))
+    run: list[rxagents.Run] = []
+    drawn.shows("run", lambda: run.append(workflow.start("q")) or run[0])
+    drawn.shows("markers", lambda: run[0].markers().pipe(ops.map(_mark)))
+
+
+@of("workflows.Workflow")
+def _(drawn: Diagram) -> None:
+    drawn.shows("observe", Workflow(Agent("bot", drawn.llm())).observe("q").pipe(ops.map(_mark)))
+
+
+@of("llm.scripted.ScriptedLLM")
+def _(drawn: Diagram) -> None:
+    request = ChatRequest(())
+    drawn.shows("at_once", ScriptedLLM(["Hello."])(request))
+    drawn.shows("paced", ScriptedLLM(["Hello."], delay=6.0)(request))
+
+
+@of("operators._messages.messages")
+def _(drawn: Diagram) -> None:
+    drawn.shows("messages", drawn.cold("items").pipe(messages()))
+
+
+@of("operators._messages.responses")
+def _(drawn: Diagram) -> None:
+    drawn.shows("responses", drawn.cold("items").pipe(responses()))
+
+
+@of("operators._messages.answer")
+def _(drawn: Diagram) -> None:
+    drawn.shows("answer", drawn.cold("items").pipe(answer()))
+
+
+@of("operators._shared.shared")
+def _(drawn: Diagram) -> None:
+    run = drawn.cold().pipe(shared())
+    drawn.shows("first", run)
+    drawn.shows("late", run)
+
+
+@of("operators._text.deltas")
+def _(drawn: Diagram) -> None:
+    drawn.shows("deltas", drawn.cold("items").pipe(deltas()))
+    drawn.shows("arrival", drawn.cold("items").pipe(deltas(order="arrival")))
+
+
+@of("operators._text.text")
+def _(drawn: Diagram) -> None:
+    drawn.shows("text", drawn.cold("items").pipe(text()))
+
+
+@of("operators._tokens.map_tokens")
+def _(drawn: Diagram) -> None:
+    drawn.shows("upper", rx.of(drawn.message()).pipe(map_tokens(str.upper), text()))
+
+
+@of("operators._tokens.transform")
+def _(drawn: Diagram) -> None:
+    async def pairs(tokens: AsyncIterator[str]) -> AsyncIterator[str]:
+        waiting = ""
+        async for token in tokens:
+            waiting += token
+            if len(waiting) == 2:
+                yield waiting
+                waiting = ""
+        yield waiting
+
+    drawn.shows("pairs", rx.of(drawn.message()).pipe(transform(pairs), text()))
+
+
+@of("operators._transcript.transcript")
+def _(drawn: Diagram) -> None:
+    class Says:
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, Transcript) and [str(message) for message in other] == ["Hi"]
+
+    drawn.shows("transcript", drawn.cold("items").pipe(transcript()), t=Says())
+
+
+@of("operators._until.until")
+def _(drawn: Diagram) -> None:
+    drawn.shows("cut", rx.of(drawn.message()).pipe(until(drawn.hot("signal")), text()))
+
+
+@of("teams._team.Team")
+def _(drawn: Diagram) -> None:
+    ann, bob = Agent("ann", drawn.marbles.llm("Hi--|")), Agent("bob", drawn.marbles.llm("Yes-|"))
+    order = {"ann": ["bob"]}
+    choice = drawn.marbles.llm("('{\"agent_id\": \"ann\"}'|)", name="router")
+    drawn.shows("out", drawn.question().pipe(Team(choice, [ann, bob], "team", allowed_transitions=order)))
+
+
+@of("users.User")
+def _(drawn: Diagram) -> None:
+    async def types(prompt: str) -> str:
+        await asyncio.sleep(3)
+        return "Yes"
+
+    drawn.shows("interactive", drawn.question().pipe(User(interaction_function=types)))
+    nobody = drawn.question().pipe(User(mode="unattended"))
+    drawn.marbles.expect(nobody, state=True).to_be(drawn.whole("unattended"))
+
+
+@of("ordering.concat_eager")
+def _(drawn: Diagram) -> None:
+    drawn.shows("together", concat_eager(rx.of(drawn.cold("a"), drawn.cold("b"))))
+
+
+@of("replays.Replay")
+def _(drawn: Diagram) -> None:
+    replay: Replay[Any] = Replay(drawn.cold())
+    drawn.shows("first", replay)
+    drawn.shows("late", replay)
+
+
+def _mark(marker: rxagents.Marker) -> str:
+    return str(marker[0])
+
+
+def diagrams() -> Iterator[tuple[str, str]]:
+    """Each block of lanes in the docstrings of the package, by where it stands."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        if module.startswith("testing"):
+            continue  # the language itself, and the server; their own tests read them
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef | ast.FunctionDef):
+                for block in re.findall(r"```\n(.*?)```", ast.get_docstring(node) or "", re.DOTALL):
+                    if any(re.fullmatch(r" *\w+ +\S*-.*\|\)?", line) for line in block.splitlines()):
+                        yield f"{module}.{node.name}", block
+
+
+DIAGRAMS = dict(diagrams())
+
+
+def test_every_diagram_is_run() -> None:
+    assert sorted(DIAGRAMS) == sorted(RUNS)
+
+
+@pytest.mark.parametrize("name", sorted(DIAGRAMS))
+def test_what_the_docstring_draws_is_what_happens(name: str, marbles: Marbles) -> None:
+    drawn = Diagram(DIAGRAMS[name], marbles)
+    RUNS[name](drawn)
+    assert drawn.used == set(drawn.lanes), "each lane is drawn or compared"

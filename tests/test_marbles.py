@@ -1,0 +1,261 @@
+"""The kit itself: drawn sources, one clock for Rx and asyncio, and tests that read like pictures."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+from unittest.mock import ANY
+
+import pytest
+import reactivex as rx
+from reactivex import operators as ops
+
+from rxagents import (
+    Agent,
+    ConfigurationError,
+    Message,
+    ModelError,
+    ScriptedLLM,
+    Team,
+    Transcript,
+    User,
+    Workflow,
+    agent,
+    say,
+    stream,
+)
+from rxagents.operators import deltas, responses, text, until
+from rxagents.testing import EndlessInstantError, NothingToWaitForError
+from rxagents.testing.diagrams import MarbleError
+from rxagents.testing.marbles import Marbles
+
+
+def test_stop_button() -> None:
+    with Marbles() as marbles:
+        llm = marbles.llm("--Well-let-me-see|")
+        stop = marbles.hot("----------s")
+        bot = Agent(id="bot", llm=llm)
+        marbles.expect(say("hi").pipe(bot, text(), ops.take_until(stop))).to_be("--Well-let|")
+        marbles.expect_subscriptions(llm.calls[0]).to_be("^---------!")
+
+
+class TestWhatIsDrawn:
+    def test_a_cold_lane_begins_with_each_subscription(self) -> None:
+        with Marbles() as marbles:
+            cold = marbles.cold("--a-b|")
+            marbles.expect(cold).to_be("--a-b|")
+            marbles.expect(cold, unsubscribe_at="  ---^---!").to_be("---^-a-")
+            marbles.expect_subscriptions(cold).to_be("^----!", "---^---!")
+
+    def test_a_hot_lane_runs_by_itself(self) -> None:
+        with Marbles() as marbles:
+            hot = marbles.hot("-a-b-c|")
+            marbles.expect(hot).to_be("-a-b-c|")
+            marbles.expect(hot).to_be("--^b-c|")
+            marbles.expect(hot).to_be("--------(^|)")
+
+    def test_a_hot_lane_may_have_begun_before_the_clock(self) -> None:
+        with Marbles() as marbles:
+            marbles.expect(marbles.hot("a-^-b|")).to_be("--b|")
+
+    def test_characters_stand_for_what_is_bound(self) -> None:
+        with Marbles() as marbles:
+            source = marbles.cold("-ab-c|", a=1, b=[2], c=None)
+            marbles.expect(source).to_be("-xy-z|", x=1, y=[2], z=None)
+
+    def test_an_error_is_compared_by_type_and_message(self) -> None:
+        with Marbles() as marbles:
+            marbles.expect(marbles.cold("-a#")).to_be("-a#")
+            boom = marbles.cold("-#", error=ValueError("boom"))
+            marbles.expect(boom).to_be("-#", error=ValueError("boom"))
+            marbles.expect(boom).to_be("-#", error=ValueError)
+            marbles.expect(rx.throw(MarbleError())).to_be("#")
+
+    def test_a_message_speaks_in_words(self) -> None:
+        with Marbles() as marbles:
+            message = marbles.message("--Well,-_let-@look{\"a\":1}--=it_is-'-|-'|", name="bot")
+            marbles.expect(message).to_be("--Well,-_let-@look{\"a\":1}--=it_is-'-|-'|")
+        assert message.result is not None
+        assert message.result.text == "Well, let-|-"
+        assert message.result.steps[0].tool_calls[0].function == {"name": "look", "arguments": '{"a":1}'}
+        assert message.result.steps[1].text == "it is"
+
+    def test_a_message_may_be_cut(self) -> None:
+        with Marbles() as marbles:
+            message = marbles.message("--Well-let~")
+            marbles.expect(message).to_be("--Well-let~")
+        assert message.result is not None
+        assert message.result.finish_reason == "interrupted"
+
+    def test_lanes_within_lanes(self) -> None:
+        drawn = """
+                 -m----bot-----|
+            m    --He-llo------|
+            bot  ------m2------|
+            m2   -------Yes----|
+        """
+        with Marbles() as marbles:
+            marbles.expect(marbles.cold(drawn)).to_be(drawn)
+            marbles.expect(marbles.cold(drawn).pipe(text())).to_be(
+                  "--He-llo------('\\n\\n' Yes|)"
+            )
+
+    def test_who_speaks_speaks_in_words_and_all_others_in_characters(self) -> None:
+        with Marbles() as marbles:
+            marbles.expect(marbles.cold("-ab|")).to_be("-ab|")
+        with Marbles() as marbles:
+            marbles.expect(marbles.message("-ab|").pipe(ops.map(lambda delta: delta["content"]))).to_be("-ab|")
+        with Marbles() as marbles:  # nobody is drawn who speaks, but words came
+            marbles.expect(say("q").pipe(Agent("bot", ScriptedLLM(["Hi there"])), text())).to_be("(Hi _there|)")
+
+    def test_the_length_of_a_frame(self) -> None:
+        with Marbles(frame=0.01) as marbles:
+            marbles.expect(marbles.cold("-a|").pipe(ops.delay(0.02))).to_be("---a|")
+            marbles.expect(rx.timer(1.0)).to_be("1s (a|)", a=0)
+        with pytest.raises(ConfigurationError, match="a frame is a time in seconds, above 0, not 0"):
+            Marbles(frame=0)
+
+
+class TestOneClock:
+    def test_delay_and_sleep_are_one_time(self) -> None:
+        async def sleeper(transcript: Transcript) -> AsyncIterator[str]:
+            await asyncio.sleep(2)
+            yield "one"
+            await asyncio.sleep(3)
+            yield "two"
+
+        with Marbles() as marbles:
+            marbles.expect(marbles.cold("-a|").pipe(ops.delay(2.0))).to_be("---a|")
+            marbles.expect(say("q").pipe(agent(sleeper), text(""))).to_be("--one(two|)")
+
+    def test_a_retry_with_backoff(self) -> None:
+        with Marbles() as marbles:
+            llm = marbles.llm("--#", "--Hi|", error=ModelError("busy"))
+            bot = Agent("bot", llm)
+            patient = say("q").pipe(bot, text()).pipe(
+                ops.catch(lambda error, source: rx.timer(5.0).pipe(ops.flat_map(lambda _: source)))
+            )
+            marbles.expect(patient).to_be("---------Hi|")
+            marbles.expect_subscriptions(llm).to_be("^-!", "-------^---!")
+
+    def test_a_timeout(self) -> None:
+        with Marbles() as marbles:
+            slow = marbles.llm("--Well 9s |")
+            marbles.expect(say("q").pipe(Agent("bot", slow), text(), ops.timeout(5.0))).to_be(
+                "--Well-#", error=Exception("Timeout")
+            )
+            marbles.expect_subscriptions(slow.calls[0]).to_be("^------!")
+
+    def test_a_coroutine_tool_and_a_thread(self) -> None:
+        out: list[str] = []
+
+        async def slow() -> str:
+            await asyncio.sleep(3)
+            return "slow"
+
+        def blocking() -> str:
+            out.append("a thread")
+            return "blocking"
+
+        with Marbles() as marbles:
+            llm = marbles.llm("(@slow @blocking|)", "-Done|")
+            marbles.expect(say("q").pipe(Agent("bot", llm, tools=[slow, blocking]), responses())).to_be(
+                "--------([Done]|)"
+            )
+        assert out == ["a thread"]
+
+    def test_an_hour_in_milliseconds(self) -> None:
+        begun = time.perf_counter()
+        with Marbles() as marbles:
+            marbles.expect(rx.timer(3600.0)).to_be("1h (a|)", a=0)
+        assert time.perf_counter() - begun < 1
+
+    def test_ten_thousand_items_at_one_instant_do_not_move_the_clock(self) -> None:
+        with Marbles() as marbles:
+            many = rx.range(10_000).pipe(ops.delay(1.0), ops.count())
+            marbles.expect(many).to_be("-(a|)", a=10_000)
+
+    def test_a_million_steps_at_one_instant_fail(self) -> None:
+        async def endless() -> None:
+            while True:
+                await asyncio.sleep(0)
+
+        with pytest.raises(EndlessInstantError, match="more than 1,000,000 callbacks ran at 0.0 s"):
+            Marbles().run(endless())
+
+    def test_a_drawn_stop_wins_a_tie(self) -> None:
+        with Marbles() as marbles:
+            llm = marbles.llm("--a--b--c|")
+            stop = marbles.hot("-----s")
+            marbles.expect(say("q").pipe(Agent("bot", llm), until(stop), text())).to_be("--a--|")
+
+    @pytest.mark.parametrize("awaits", [0, 50])
+    def test_the_order_does_not_depend_on_the_number_of_awaits(self, awaits: int) -> None:
+        async def patient(name: str) -> None:
+            await asyncio.sleep(2)
+            for _ in range(awaits):
+                await asyncio.sleep(0)
+            came.append(name)
+
+        async def both() -> None:
+            await asyncio.gather(patient("first"), asyncio.sleep(2, came.append("began")), second())
+
+        async def second() -> None:
+            await asyncio.sleep(2)
+            came.append("second")
+
+        came: list[str] = []
+        Marbles().run(both())
+        assert came == ["began", "first", "second"]
+
+    def test_what_can_never_come_fails_at_once_and_says_what_was_waited_for(self) -> None:
+        async def waits() -> str:
+            return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
+
+        with pytest.raises(NothingToWaitForError, match="waits on <Future pending>"):
+            Marbles().run(waits())
+
+    def test_a_coroutine_runs_on_the_clock(self) -> None:
+        async def main() -> str:
+            await asyncio.sleep(100)
+            result = await Workflow(Agent("bot", llm)).arun("hi")
+            return f"{result.text} at {asyncio.get_running_loop().time():g}"
+
+        with Marbles() as marbles:
+            llm = marbles.llm("--Hi|")
+            assert marbles.run(main()) == "Hi at 104"
+
+    def test_actions_happen_at_their_frame(self) -> None:
+        subject: rx.Subject[str] = rx.Subject()
+        with Marbles() as marbles:
+            marbles.at(2, subject.on_next, "x")
+            marbles.at(4, subject.on_completed)
+            marbles.expect(subject).to_be("--x-|")
+
+
+class TestModelsAndTools:
+    def test_one_script_a_call(self) -> None:
+        with Marbles() as marbles:
+            llm = marbles.llm("-@look{\"at\":1}-|", "-----It_is-214|")
+            look = marbles.tool("look", "--214|", arguments={"at": int}, description="Looks.")
+            bot = Agent("bot", llm, tools=[look])
+            marbles.expect(say("q").pipe(bot)).to_be(
+                """
+                     (bot|)
+                bot  m---------------------------------|
+                m    -@look{"at":1}------=214-It_is-214|
+                """
+            )
+        assert look.arguments == [{"at": 1}]
+        assert llm.requests[0].tools[0]["function"]["description"] == "Looks."
+
+    def test_a_function_of_the_request(self) -> None:
+        with Marbles() as marbles:
+            llm = marbles.llm(lambda request: f"-{request.messages[-1]['content']}|")
+            ask = say("Hello").pipe(Agent("bot", llm), text())
+            marbles.expect(ask).to_be("-Hello|")
+        assert len(llm.calls) == 1
+
+
