@@ -80,12 +80,26 @@ def _settings(mark: pytest.Mark | None) -> dict[str, Any]:
 # Last, and so innermost: what is printed and logged meanwhile is captured as the test's own.
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
-    result = yield
+    try:
+        result = yield
+    except Exception as error:
+        _note_pictures(item, error)
+        raise
     drawn = item.stash.get(_drawn, None)
     if drawn is not None:
         drawn.flush()
         drawn.verify()
     return result
+
+
+def _note_pictures(item: pytest.Item, error: Exception) -> None:
+    """What is asserted after flush() mostly fails because a picture is another one: that is shown too."""
+    drawn = item.stash.get(_drawn, None)
+    if drawn is not None and drawn.has_run and not isinstance(error, sys.modules[_FAILURES].MarbleFailure):
+        try:
+            drawn.verify()
+        except sys.modules[_FAILURES].MarbleFailure as failure:
+            error.add_note(f"and of the marbles:\n\n{failure}")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -35,8 +35,7 @@ from rxagents import (
 from rxagents.llm.replies import Call, Reply
 from rxagents.operators import answer, markers, messages, responses, text, transcript, until
 from rxagents.sinks import just
-from rxagents.testing import virtual
-from rxagents.testing.marbles import Marbles
+from rxagents.testing import Marbles, virtual
 from rxagents.values import FunctionResult, delta
 
 # -- the turn

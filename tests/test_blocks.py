@@ -23,21 +23,10 @@ from rxagents.loops import shared_loop
 from rxagents.operators import text
 from rxagents.participants import until_ended
 from rxagents.replays import Replay
-from rxagents.sinks import Emitter, just
-from rxagents.testing import VirtualClock, virtual
-from rxagents.testing.timelines import END, timeline
+from rxagents.sinks import just
+from rxagents.testing.marbles import Marbles
 
-
-def marbles(diagram: str) -> Observable[Any]:
-    return rx.from_marbles(diagram, timespan=1.0)
-
-
-def message(diagram: str = "-a-|", **options: Any) -> MessageStream:
-    return MessageStream(marbles(diagram), **options)
-
-
-def failing(error: Exception, diagram: str = "-a-|") -> MessageStream:
-    return MessageStream(rx.concat(marbles(diagram), rx.throw(error)))
+END = "|"
 
 
 def forever(*items: Any) -> Observable[Any]:
@@ -50,30 +39,42 @@ def ends(log: list[Any], *replays: Replay[Any]) -> None:
         replay.on_end(log.append)
 
 
-def test_a_block_ends_after_every_child_it_emitted() -> None:
-    m, n = message("-a-|"), message("---b---|")
-    assert timeline(Block("b", just(m, n))) == [(0, m), (0, n), (7, END)]
+def test_a_block_ends_after_every_child_it_emitted(marbles: Marbles) -> None:
+    m, n = marbles.message("-a-|"), marbles.message("---b---|")
+    probe = marbles.probe()
+    marbles.expect(Block("b", just(m, n)).pipe(probe)).to_be(
+        """
+            (m1 m2)|
+        m1  -a-|
+        m2  ---b---|
+        """
+    )
+    marbles.flush()
+    assert probe.items == [m, n]
 
 
-def test_a_block_drives_its_children_and_holds_them() -> None:
-    m = message("-a-b-|")
-    timeline(Block("b", just(m)))
+def test_a_block_drives_its_children_and_holds_them(marbles: Marbles) -> None:
+    source = marbles.cold("                     -a-b-|")
+    m = MessageStream(source)
+    nothing = Block("b", just(m)).pipe(ops.ignore_elements())
+    marbles.expect(nothing).to_be("             -----|")
+    marbles.expect_subscriptions(source).to_be("^----!")
+    marbles.flush()
     assert m.result is not None
     assert (m.interrupted, m.result.text) == (False, "ab")
 
 
-def test_an_empty_block_ends_with_its_source() -> None:
-    assert timeline(Block("b", marbles("---|"))) == [(3, END)]
+def test_an_empty_block_ends_with_its_source(marbles: Marbles) -> None:
+    source = marbles.cold("                   ---|")
+    marbles.expect(Block("b", source)).to_be("---|")
 
 
-@virtual
-async def test_a_block_that_nobody_subscribes_to_never_runs() -> None:
-    begun: list[int] = []
-    inner = Block("inner", Emitter(lambda _: begun.append(1)))
+def test_a_block_that_nobody_subscribes_to_never_runs(marbles: Marbles) -> None:
+    source = marbles.cold("-a|")
+    inner = Block("inner", source)
     outer = Block("outer", just(inner))
     outer.on_end(lambda _: None)
-    await asyncio.sleep(10)
-    assert begun == []
+    marbles.expect_subscriptions(source).to_be()
 
 
 def test_its_attributes_are_known_at_once() -> None:
@@ -83,122 +84,151 @@ def test_its_attributes_are_known_at_once() -> None:
     assert Block("b", None).id != Block("b", None).id
 
 
-@virtual
-async def test_interruption_ends_the_innermost_first_in_order_and_at_once() -> None:
-    a, b, c, d = (message(f"-{name}---|", name=name) for name in "abcd")
+def test_interruption_ends_the_innermost_first_in_order_and_at_once(marbles: Marbles) -> None:
+    a, b, c, d = (marbles.message(f"-{name}-------------|", name=name) for name in "abcd")
     inner = Block("inner", forever(b, c))
     outer = Block("outer", forever(a, inner, d))
     log: list[Any] = []
+    at_once: list[Any] = []
     ends(log, outer, d, c, inner, b, a)
-    outer.hold()
-    await asyncio.sleep(2)
-    outer.interrupt()
-    assert log == [a, b, c, inner, d, outer]
-    assert all(replay.interrupted for replay in log)
+
+    def interrupt() -> None:
+        outer.interrupt()
+        at_once.extend(log)
+
+    marbles.at(14, interrupt)
+    marbles.expect(outer).to_be(
+        """
+               (m1 inner m4)-~
+        m1     -a------------~
+        inner  (m2 m3)-------~
+        m2     -b------------~
+        m3     -c------------~
+        m4     -d------------~
+        """
+    )
+    marbles.flush()
+    assert at_once == log == [a, b, c, inner, d, outer]
     results = [stream.result for stream in (a, b, c, d)]
     assert [(r.text, r.finish_reason) for r in results if r] == [(n, "interrupted") for n in "abcd"]
 
 
-@virtual
-async def test_interruption_is_one_truth_for_readers_of_the_block_and_of_its_children() -> None:
-    m = message("-a-b-|")
+def test_interruption_is_one_truth_for_readers_of_the_block_and_of_its_children(marbles: Marbles) -> None:
+    m = marbles.message("        -a-b-|")
     block = Block("b", forever(m))
-    told: list[Any] = []
-    for replay in (m, block, m, block):
-        replay.subscribe(
-            lambda item: item is m or told.append(item["content"]), None, lambda: told.append(END)
+    for _ in range(2):
+        marbles.expect(m).to_be("-a~")
+        marbles.expect(block).to_be(
+            """
+               m-~
+            m  -a~
+            """
         )
-    await asyncio.sleep(2)
-    block.interrupt()
-    assert told == ["a", "a", END, END, END, END]
-    assert m.interrupted
+    told: list[Any] = []
+    at_once: list[Any] = []
+
+    def read() -> None:
+        for replay in (m, block, m, block):
+            replay.subscribe(
+                lambda item: item is m or told.append(item["content"]), None, lambda: told.append(END)
+            )
+
+    def interrupt() -> None:
+        block.interrupt()
+        at_once.extend(told)
+
+    marbles.at(0, read)
+    marbles.at(2, interrupt)
+    marbles.flush()
+    assert at_once == told == ["a", "a", END, END, END, END]
 
 
-@virtual
-async def test_what_had_ended_is_not_cut() -> None:
-    done, cut = message("a|"), message("-b---|")
+def test_what_had_ended_is_not_cut(marbles: Marbles) -> None:
+    done, cut = marbles.message("a|"), marbles.message("-b-------|")
     block = Block("b", forever(done, cut))
-    block.hold()
-    await asyncio.sleep(2)
-    block.interrupt()
-    assert (done.interrupted, cut.interrupted) == (False, True)
+    marbles.at(8, block.interrupt)
+    marbles.expect(block).to_be(
+        """
+            (m1 m2)-~
+        m1  a|
+        m2  -b------~
+        """
+    )
 
 
-def nested(depth: int, inside: Observable[Any], log: list[Any] | None = None) -> Block:
+def nested(depth: int, inside: Observable[Any]) -> Block:
     block = Block("innermost", inside)
     for level in range(depth):
         block = Block(f"level{level}", just(block))
     return block
 
 
-@pytest.mark.parametrize("how", ["ends", "interrupt", "fails", "leaves"])
-def test_two_thousand_nested_blocks_end_without_recursion(how: str) -> None:
-    @virtual
-    async def test() -> None:
-        m = (
-            failing(ValueError("deep"))
-            if how == "fails"
-            else message("-a-|" if how == "ends" else "-a---b-|")
-        )
-        block = nested(2_000, just(m))
-        told: list[Any] = []
-        subscription = block.subscribe(None, told.append, lambda: told.append(END))
-        await asyncio.sleep(2)
-        if how == "interrupt":
-            block.interrupt()
-            assert m.interrupted
-        elif how == "leaves":
-            subscription.dispose()
-            assert m.interrupted
-        await asyncio.sleep(10)
-        assert block.ended
-        assert block.interrupted == (how in ("interrupt", "leaves"))
-        if how == "fails":
-            assert len(where(told[0])) == 2_001
-        else:
-            assert told == ([] if how == "leaves" else [END])
-
-    test()
-
-
-@virtual
-async def test_two_thousand_nested_blocks_can_be_dropped() -> None:
-    m = message("a|")
-    block: Any = nested(2_000, just(m))
-    block.hold()
-    await asyncio.sleep(2)
+@pytest.mark.parametrize(
+    ("how", "said", "told", "run"),
+    [
+        ("ends", "-a-|", "---|", "^--!"),
+        ("interrupt", "-a---b-|", "--|", "^-!"),
+        ("fails", "-a-#", "---#", "^--!"),
+        ("leaves", "-a---b-|", "--", "^-!"),
+    ],
+)
+def test_two_thousand_nested_blocks_end_without_recursion(
+    marbles: Marbles, how: str, said: str, told: str, run: str
+) -> None:
+    error = ValueError("deep")
+    source = marbles.cold(said, error=error)
+    m = MessageStream(source)
+    block = nested(2_000, just(m))
+    probe = marbles.probe()
+    if how == "interrupt":
+        marbles.at(2, block.interrupt)
+    reading = block.pipe(ops.ignore_elements(), probe)
+    marbles.expect(reading, unsubscribe_at="^-!" if how == "leaves" else None).to_be(told, error=error)
+    marbles.expect_subscriptions(source).to_be(run)
+    marbles.flush()
     assert block.ended
-    gone = weakref.ref(block)
-    del block
-    gc.collect()
-    assert gone() is None
+    assert block.interrupted == m.interrupted == (how in ("interrupt", "leaves"))
+    assert [len(where(error)) for error in probe.errors] == [2_001] * (how == "fails")
+
+
+def test_two_thousand_nested_blocks_can_be_dropped(marbles: Marbles) -> None:
+    source = marbles.cold("a|")
+
+    async def dropped() -> None:
+        block: Any = nested(2_000, just(MessageStream(source)))
+        block.hold()
+        await asyncio.sleep(2)
+        assert block.ended
+        gone = weakref.ref(block)
+        del block
+        gc.collect()
+        assert gone() is None
+
+    marbles.run(dropped())
 
 
 # Leaving
 
 
-@virtual
-async def test_a_block_whose_last_reader_leaves_lets_its_children_go() -> None:
-    m = message("-a---b-|")
+def test_a_block_whose_last_reader_leaves_lets_its_children_go(marbles: Marbles) -> None:
+    source = marbles.cold("                                                        -a---b-|")
+    m = MessageStream(source)
     block = Block("b", forever(m))
-    subscription = block.subscribe()
-    await asyncio.sleep(2)
-    subscription.dispose()
+    marbles.expect(block.pipe(ops.ignore_elements()), unsubscribe_at="^-!").to_be("--")
+    marbles.expect_subscriptions(source).to_be("                                   ^-!")
+    marbles.flush()
     assert (block.interrupted, m.interrupted) == (True, True)
 
 
-@virtual
-async def test_a_child_that_somebody_else_reads_goes_on_when_its_block_is_left() -> None:
-    m = message("-a---b-|")
+def test_a_child_that_somebody_else_reads_goes_on_when_its_block_is_left(marbles: Marbles) -> None:
+    m = marbles.message("                                                          -a---b-|")
     block = Block("b", forever(m))
-    subscription = block.subscribe()
-    told: list[Any] = []
-    m.subscribe(lambda item: told.append(item["content"]), None, lambda: told.append(END))
-    await asyncio.sleep(2)
-    subscription.dispose()
-    assert block.interrupted
-    await asyncio.sleep(10)
-    assert told == ["a", "b", END]
+    marbles.expect(block.pipe(ops.ignore_elements()), unsubscribe_at="^-!").to_be("--")
+    marbles.expect(m).to_be("                                                      -a---b-|")
+    interrupted: list[bool] = []
+    marbles.at(3, lambda: interrupted.append(block.interrupted))
+    marbles.flush()
+    assert interrupted == [True]
 
 
 @pytest.mark.parametrize("depth", [0, 1, 5])
@@ -219,75 +249,107 @@ def test_taking_two_tokens_of_an_endless_child_keeps_its_list_short(depth: int) 
 # Failures
 
 
-def test_a_childs_failure_comes_in_its_place_after_its_tokens() -> None:
+def test_a_childs_failure_comes_in_its_place_after_its_tokens(marbles: Marbles) -> None:
     error = ValueError("broken")
-    m = failing(error, "-a-b-|")
-    before, after = message("|"), message("--------|")
+    m = marbles.message("                                  -a-b-------#", error=error)
+    before, after = marbles.message("|"), marbles.message("--------------|")
     block = Block("b", just(before, m, after))
-    events: list[Any] = []
-
-    def reading(stream: Any) -> Observable[Any]:
-        return Emitter(lambda sink: stream.subscribe(sink))
-
-    assert timeline(block.pipe(ops.do_action(lambda item: events.append(item)))) == [
-        *((0, before), (0, m), (0, after), (5, error)),
-    ]
-    assert timeline(reading(m).pipe(ops.map(lambda item: item["content"]))) == [
-        (0, "a"),
-        (0, "b"),
-        (0, error),
-    ]
+    probe = marbles.probe()
+    marbles.expect(block.pipe(probe)).to_be(
+        """
+            (m1 m2 m3)-#
+        m1  |
+        m2  -a-b-------#
+        m3  -----------~
+        """,
+        error=error,
+    )
+    late = marbles.probe()
+    marbles.expect(m.pipe(late)).to_be("                   ------------(^a b#)", error=error)
+    marbles.flush()
+    assert probe.items == [before, m, after]
+    assert probe.errors == late.errors == [error]
     assert block.error is error
 
 
-@virtual
-async def test_a_failing_block_interrupts_its_open_children_first() -> None:
+def test_a_failing_block_interrupts_its_open_children_first(marbles: Marbles) -> None:
     error = ValueError("broken")
-    a, bad, c = message("-a-------|"), failing(error, "--b|"), message("-c-------|")
+    a = marbles.message("  -a--------------|")
+    bad = marbles.message("--b-----------#", error=error)
+    c = marbles.message("  -c--------------|")
     inner = Block("inner", just(c))
     outer = Block("outer", just(a, bad, inner))
     log: list[Any] = []
     ends(log, outer, inner, c, bad, a)
-    told: list[Any] = []
-    outer.subscribe(None, lambda error: log.append("heard") or told.append(error))
-    await asyncio.sleep(20)
+    probe = marbles.probe()
+    reading = outer.pipe(probe, ops.do_action(on_error=lambda _: log.append("heard")))
+    marbles.expect(reading).to_be(
+        """
+               (m1 m2 inner)-#
+        m1     -a------------~
+        m2     --b-----------#
+        inner  m3------------~
+        m3     -c------------~
+        """,
+        error=error,
+    )
+    marbles.flush()
     assert log == [bad, a, c, inner, outer, "heard"]
-    assert (a.interrupted, c.interrupted, inner.interrupted, outer.interrupted) == (True, True, True, False)
-    assert told == [error]
+    assert not outer.interrupted
+    assert probe.errors == [error]
 
 
-@virtual
-async def test_a_source_that_fails_interrupts_the_open_children() -> None:
+def test_a_source_that_fails_interrupts_the_open_children(marbles: Marbles) -> None:
     error = ValueError("broken")
-    m = message("-a-------|")
-    block = Block("b", rx.concat(just(m), marbles("---|"), rx.throw(error)))
-    told: list[Any] = []
-    block.subscribe(None, told.append)
-    await asyncio.sleep(20)
-    assert (told, m.interrupted, m.items[0]["content"]) == ([error], True, "a")  # type: ignore[index]
+    probe = marbles.probe()
+    source = marbles.cold("x--#", x=marbles.message("-a-------|"), error=error)
+    marbles.expect(Block("b", source).pipe(probe)).to_be(
+        """
+           m--#
+        m  -a-~
+        """,
+        error=error,
+    )
+    marbles.flush()
+    assert probe.errors == [error]
 
 
-@virtual
-async def test_an_error_says_where_it_was_when_it_is_heard() -> None:
+def test_an_error_says_where_it_was_when_it_is_heard(marbles: Marbles) -> None:
     error = ValueError("broken")
-    agent = Block("agent1", just(failing(error)))
+    agent = Block("agent1", just(marbles.message("-a-----#", error=error)))
     team = Block("team", just(agent))
     heard: list[Any] = []
-    team.subscribe(None, lambda error: heard.append((error.__notes__, where(error))))
-    await asyncio.sleep(5)
+    hearing = team.pipe(ops.do_action(on_error=lambda error: heard.append((error.__notes__, where(error)))))
+    marbles.expect(hearing).to_be(
+        """
+                agent1-#
+        agent1  m------#
+        m       -a-----#
+        """,
+        error=error,
+    )
+    marbles.flush()
     assert heard == [(["in team > agent1"], ("team", "agent1"))]
     assert (agent.error_where, team.error_where) == ((), ("agent1",))
 
 
-@virtual
-async def test_one_failure_that_two_blocks_share_is_placed_in_each_by_itself() -> None:
-    m = failing(ValueError("broken"))
+def test_one_failure_that_two_blocks_share_is_placed_in_each_by_itself(marbles: Marbles) -> None:
+    error = ValueError("broken")
+    m = marbles.message("-a-#", error=error)
     paths: list[Any] = []
     for name in ("one", "two"):
         inner = Block(name, just(m))
         outer = Block(f"around {name}", just(inner))
-        outer.subscribe(None, lambda error: paths.append(where(error)))
-    await asyncio.sleep(5)
+        hearing = outer.pipe(ops.do_action(on_error=lambda error: paths.append(where(error))))
+        marbles.expect(hearing).to_be(
+            f"""
+                   {name}#
+            {name}  m--#
+            m    -a-#
+            """,
+            error=error,
+        )
+    marbles.flush()
     assert paths == [("around one", "one"), ("around two", "two")]
     assert m.error is not None
     assert len(m.error.__notes__) == 1
@@ -300,19 +362,28 @@ async def test_one_failure_that_two_blocks_share_is_placed_in_each_by_itself() -
     ("catches", "scope", "escapes"),
     [(False, "team", True), (False, "run", True), (True, "team", False), (True, "run", True)],
 )
-def test_a_stop_ends_what_is_around_unless_it_is_caught(catches: bool, scope: Any, escapes: bool) -> None:
+def test_a_stop_ends_what_is_around_unless_it_is_caught(
+    marbles: Marbles, catches: bool, scope: Any, escapes: bool
+) -> None:
     stop = StateUpdate("stop", stop="enough", scope=scope)
     inner = Block("inner", just(stop), catches_stops=catches)
     outer = Block("outer", just(inner))
-    timeline(outer)
+    marbles.expect(outer, state=True).to_be(
+        """
+               (inner|)
+        inner  (<stop:enough>|)
+        """
+    )
+    marbles.flush()
     assert inner.stop is stop
     assert inner.escaping_stop == (stop if escapes else None)
     assert outer.stop == (stop if escapes else None)
 
 
-def test_the_result_of_a_block_is_its_outcome() -> None:
+def test_the_result_of_a_block_is_its_outcome(marbles: Marbles) -> None:
     block = Block("b", just(StateUpdate("result", {"result": "callback-stop"})))
-    timeline(block)
+    marbles.expect(block, state=True).to_be("(<result:callback-stop>|)")
+    marbles.flush()
     assert (block.outcome, block.stop) == ("callback-stop", None)
 
 
@@ -377,13 +448,15 @@ TREES = st.recursive(
 )
 
 
-def built(tree: Any, messages: list[MessageStream], blocks: list[Block]) -> MessageStream | Block:
+def built(
+    marbles: Marbles, tree: Any, messages: list[MessageStream], blocks: list[Block]
+) -> MessageStream | Block:
     if isinstance(tree, tuple):
         at, how = tree
-        stream = message("-" * at + "x|") if how == "ends" else failing(ValueError("x"), "-" * at + "x|")
+        stream = marbles.message("-" * at + ("x|" if how == "ends" else "x#"))
         messages.append(stream)
         return stream
-    block = Block(f"b{len(blocks)}", just(*[built(child, messages, blocks) for child in tree]))
+    block = Block(f"b{len(blocks)}", just(*[built(marbles, child, messages, blocks) for child in tree]))
     blocks.append(block)
     return block
 
@@ -392,15 +465,14 @@ def built(tree: Any, messages: list[MessageStream], blocks: list[Block]) -> Mess
 def test_any_tree_ends_from_the_inside_out(tree: Any, interrupted_at: int | None) -> None:
     messages: list[MessageStream] = []
     blocks: list[Block] = []
-    root = Block("root", just(built(tree, messages, blocks)))
     order: list[Any] = []
-    ends(order, root, *blocks, *messages)
     told: list[Any] = []
-    with VirtualClock() as clock:
-        clock.at(0, lambda: root.subscribe(None, told.append, lambda: told.append(END)))
+    with Marbles() as marbles:
+        root = Block("root", just(built(marbles, tree, messages, blocks)))
+        ends(order, root, *blocks, *messages)
+        marbles.at(0, lambda: root.subscribe(None, told.append, lambda: told.append(END)))
         if interrupted_at is not None:
-            clock.at(interrupted_at, root.interrupt)
-        clock.advance(30)
+            marbles.at(interrupted_at, root.interrupt)
     assert root.ended
     assert len(told) == 1
     assert order[-1] is root
@@ -419,14 +491,18 @@ def test_any_tree_ends_from_the_inside_out(tree: Any, interrupted_at: int | None
 def test_leaving_any_tree_at_any_time_leaves_nothing_open(tree: Any) -> None:
     messages: list[MessageStream] = []
     blocks: list[Block] = []
-    scope = Scope(just(built(tree, messages, blocks)))
-    with VirtualClock() as clock:
-        subscriptions: list[Any] = []
-        clock.at(0, lambda: subscriptions.append(scope.subscribe(None, lambda _: None)))
-        clock.at(3, lambda: subscriptions[0].dispose())
-        clock.advance(3)
-        assert scope.ended
-        assert all(replay.ended for replay in [*messages, *blocks] if replay._started)
+    subscriptions: list[Any] = []
+    left: list[Any] = []
+
+    def look() -> None:
+        left.append([each for each in (scope, *messages, *blocks) if each._started and not each.ended])
+
+    with Marbles() as marbles:
+        scope = Scope(just(built(marbles, tree, messages, blocks)))
+        marbles.at(0, lambda: subscriptions.append(scope.subscribe(None, lambda _: None)))
+        marbles.at(3, lambda: subscriptions[0].dispose())
+        marbles.at(3, look)
+    assert left == [[]]
 
 
 def test_the_kind_of_a_state_update_is_its_own_and_stands_first() -> None:

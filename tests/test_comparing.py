@@ -127,7 +127,6 @@ def test_the_words_for_a_difference(expected: str, actual: str, text: str) -> No
         ("-@f|", "-@f|"),
         ("out  --m|\nm  --a", "--x|\nx='' --a"),
         ("--x|\nx  --a", "--m|\nm  --a"),
-        ("--m|\nm  --a", "--x|\nx  --a"),
         ("--bot--|\nbot  --a", "x  --bot--|\nbot  --a"),
     ],
 )
@@ -205,3 +204,9 @@ def test_one_event_less_anywhere_is_found_either_way_not_before_it_was(
     assert extra is not None
     assert missing.at == extra.at >= event.at
     assert len(missing.path) == len(extra.path)
+
+
+def test_a_lane_without_a_name_is_no_block() -> None:
+    found = difference(parse("--m|\nm  --a"), parse("--bot|\nbot  --a"))
+    assert found is not None
+    assert found.text.startswith("expected the lane m at 2 s, but the block bot came")

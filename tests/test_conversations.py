@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 from typing import Any
 
 import pytest
-import reactivex as rx
 from hypothesis import given
 from hypothesis import strategies as st
+from reactivex import operators as ops
 
 from rxagents import (
     AssistantMessage,
@@ -24,16 +23,12 @@ from rxagents import (
     UserMessage,
 )
 from rxagents.sinks import just
-from rxagents.testing import VirtualClock, virtual
+from rxagents.testing.marbles import Marbles
 from rxagents.values import ToolCall
 
 
 def texts(conversation: Any) -> list[str]:
     return [message.text for message in conversation]
-
-
-def message(diagram: str) -> MessageStream:
-    return MessageStream(rx.from_marbles(diagram, timespan=1.0))
 
 
 def test_it_begins_with_messages_or_dicts_and_variables() -> None:
@@ -75,62 +70,74 @@ def test_forks_are_independent_and_share_what_was() -> None:
 # Following
 
 
-@virtual
-async def test_what_it_follows_counts_as_it_ends_in_the_order_of_the_items() -> None:
+def test_what_it_follows_counts_as_it_ends_in_the_order_of_the_items(marbles: Marbles) -> None:
     conversation = Conversation([UserMessage("q")])
-    slow, quick = message("----s|"), message("-f|")
+    slow, quick = marbles.message("---------s|"), marbles.message("-f|")
     block = Block("b", just(slow, quick))
     conversation.follow(block)
-    block.hold()
-    await asyncio.sleep(2.5)
-    assert texts(conversation) == ["q", "f"]
-    await asyncio.sleep(5)
-    assert texts(conversation) == ["q", "s", "f"]
+    marbles.expect(block).to_be(
+        """
+            (m1 m2)---|
+        m1  ---------s|
+        m2  -f|
+        """
+    )
+    seen: list[list[str]] = []
+    for frame in (1, 3, 9, 11):
+        marbles.at(frame, lambda: seen.append(texts(conversation)))
+    marbles.flush()
+    assert seen == [["q"], ["q", "f"], ["q", "f"], ["q", "s", "f"]]
 
 
-@virtual
-async def test_what_is_appended_while_something_runs_comes_after_it() -> None:
+def test_what_is_appended_while_something_runs_comes_after_it(marbles: Marbles) -> None:
     conversation = Conversation()
-    running = message("--a|")
+    running = marbles.message("    ---a|")
     conversation.follow(running)
-    running.hold()
-    conversation.append(UserMessage("b"))
-    assert texts(conversation) == ["b"]
-    await asyncio.sleep(5)
+    marbles.expect(running).to_be("---a|")
+    seen: list[list[str]] = []
+    marbles.at(1, conversation.append, UserMessage("b"))
+    marbles.at(2, lambda: seen.append(texts(conversation)))
+    marbles.flush()
+    assert seen == [["b"]]
     assert texts(conversation) == ["a", "b"]
 
 
-@virtual
-async def test_its_messages_are_there_before_readers_hear_the_end() -> None:
+def test_its_messages_are_there_before_readers_hear_the_end(marbles: Marbles) -> None:
     conversation = Conversation()
-    running = message("--a|")
+    running = marbles.message("    --a|")
     seen: list[list[str]] = []
-    running.subscribe(None, None, lambda: seen.append(texts(conversation)))
-    conversation.follow(running)
-    await asyncio.sleep(5)
+    reading = running.pipe(ops.do_action(on_completed=lambda: seen.append(texts(conversation))))
+    marbles.expect(reading).to_be("--a|")
+    marbles.at(0, conversation.follow, running)
+    marbles.flush()
     assert seen == [["a"]]
 
 
-@virtual
-async def test_an_interrupted_message_is_in_it_with_what_had_arrived() -> None:
+def test_an_interrupted_message_is_in_it_with_what_had_arrived(marbles: Marbles) -> None:
     conversation = Conversation()
-    running = message("-a--b|")
+    running = marbles.message("    -a--b|")
     conversation.follow(running)
-    running.hold()
-    await asyncio.sleep(2)
-    running.interrupt()
-    assert [(m.text, m.finish_reason) for m in conversation] == [("a", "interrupted")]
+    marbles.expect(running).to_be("-a~")
+    seen: list[Any] = []
+
+    def interrupt() -> None:
+        running.interrupt()
+        seen.extend((message.text, message.finish_reason) for message in conversation)
+
+    marbles.at(2, interrupt)
+    marbles.flush()
+    assert seen == [("a", "interrupted")]
 
 
-@virtual
-async def test_a_fork_of_a_running_conversation_goes_on_by_itself() -> None:
+def test_a_fork_of_a_running_conversation_goes_on_by_itself(marbles: Marbles) -> None:
     conversation = Conversation([UserMessage("q")])
-    running = message("--a|")
+    running = marbles.message("    --a|")
     conversation.follow(running)
-    running.hold()
-    fork = conversation.fork()
-    await asyncio.sleep(5)
-    assert (texts(fork), texts(conversation)) == (["q"], ["q", "a"])
+    marbles.expect(running).to_be("--a|")
+    forks: list[Conversation] = []
+    marbles.at(1, lambda: forks.append(conversation.fork()))
+    marbles.flush()
+    assert (texts(forks[0]), texts(conversation)) == (["q"], ["q", "a"])
 
 
 @given(
@@ -139,19 +146,14 @@ async def test_a_fork_of_a_running_conversation_goes_on_by_itself() -> None:
 )
 def test_looking_at_any_time_changes_nothing(items: list[tuple[int, bool]], looks: list[int]) -> None:
     conversation = Conversation()
-    streams = [message("-" * at + f"m{n}|") for n, (at, _) in enumerate(items)]
-    with VirtualClock() as clock:
-
-        def begin() -> None:
-            for stream, (_, inside) in zip(streams, items, strict=True):
-                item = Block("b", just(stream)) if inside else stream
-                conversation.follow(item)
-                item.hold()
-
-        clock.at(0, begin)
+    with Marbles() as marbles:
+        for n, (at, inside) in enumerate(items):
+            stream = marbles.message("-" * at + f"'m{n}'|")
+            item = Block("b", just(stream)) if inside else stream
+            conversation.follow(item)
+            marbles.at(0, item.hold)
         for at in looks:
-            clock.at(at + 0.5, lambda: conversation.transcript)
-        clock.advance(20)
+            marbles.at(at + 0.5, lambda: conversation.transcript)
     assert texts(conversation) == [f"m{n}" for n in range(len(items))]
     assert conversation._following == []
 

@@ -35,29 +35,17 @@ from rxagents import (
     stream,
 )
 from rxagents.flatten import Speaker, flatten
-from rxagents.sinks import just
 from rxagents.testing import virtual
-from rxagents.testing.timelines import END, timeline
+from rxagents.testing.marbles import Marbles
 from rxagents.values import delta
 
 
-def marbles(diagram: str) -> Observable[Any]:
-    return rx.from_marbles(diagram, timespan=1.0)
+async def items_of(source: Observable[Any]) -> list[Any]:
+    return [item async for item in source]
 
 
-def told(entry: Any) -> Any:
-    """An item as its text, or itself if it has none."""
-    if isinstance(entry, MessageStream):
-        return entry.result.text if entry.result else entry
-    return entry
-
-
-def said(*things: Any) -> list[Any]:
-    return [told(item) for _, item in timeline(say(*things))]
-
-
-def times(*things: Any) -> list[tuple[float, Any]]:
-    return [(at, told(item)) for at, item in timeline(say(*things))]
+async def said(*things: Any) -> list[str]:
+    return [item.result.text for item in await items_of(say(*things))]
 
 
 async def later(thing: Any, seconds: float = 1.0) -> Any:
@@ -78,17 +66,30 @@ def generated(*things: Any) -> Iterator[Any]:
 # Kinds
 
 
-def test_it_says_what_the_diagram_draws() -> None:
-    assert times("a", ["b", later("c", 4)]) == [(0, "a"), (0, "b"), (4, "c"), (4, END)]
+def test_it_says_what_the_diagram_draws(marbles: Marbles) -> None:
+    marbles.expect(say("a", ["b", later("c", 9)])).to_be(
+        """
+            (m1 m2)--(m3|)
+        m1  (a|)
+        m2  (b|)
+        m3  ---------(c|)
+        """
+    )
 
 
-def test_nothing_and_empty_things_are_nothing() -> None:
-    assert said() == [END]
-    assert said(None, [], (), [None, [[]]], rx.empty(), generated(), coming()) == [END]
+def test_nothing_and_empty_things_are_nothing(marbles: Marbles) -> None:
+    marbles.expect(say()).to_be("|")
+    empty = say(None, [], (), [None, [[]]], rx.empty(), generated(), coming())
+    marbles.expect(empty).to_be("|")
 
 
-def test_an_empty_string_is_a_message() -> None:
-    assert said("") == ["", END]
+def test_an_empty_string_is_a_message(marbles: Marbles) -> None:
+    marbles.expect(say("")).to_be(
+        """
+           (m|)
+        m  |
+        """
+    )
 
 
 ALL: dict[str, Any] = {
@@ -112,15 +113,15 @@ ALL: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_each_kind_is_said(kind: str) -> None:
-    assert said(ALL[kind]()) == ["x", END]
+def test_each_kind_is_said(marbles: Marbles, kind: str) -> None:
+    assert marbles.run(said(ALL[kind]())) == ["x"]
 
 
 @pytest.mark.parametrize(
     "wrapped", list(itertools.product(["list", "observable", "awaitable", "async"], repeat=3)), ids=" ".join
 )
 @pytest.mark.parametrize("kind", ["a string", "a dict with text", "an observable", "an async generator"])
-def test_kinds_nest_three_deep(kind: str, wrapped: tuple[str, ...]) -> None:
+def test_kinds_nest_three_deep(marbles: Marbles, kind: str, wrapped: tuple[str, ...]) -> None:
     thing = ALL[kind]()
     for wrapper in wrapped:
         if wrapper == "list":
@@ -131,58 +132,72 @@ def test_kinds_nest_three_deep(kind: str, wrapped: tuple[str, ...]) -> None:
             thing = later(["a", thing, "z"])
         else:
             thing = coming("a", thing, "z")
-    assert said(thing) == ["a", "a", "a", "x", "z", "z", "z", END]
+    assert marbles.run(said(thing)) == ["a", "a", "a", "x", "z", "z", "z"]
 
 
-def test_saying_what_was_said_says_it() -> None:
-    assert said(say(say("a", say("b")), "c")) == ["a", "b", "c", END]
+def test_saying_what_was_said_says_it(marbles: Marbles) -> None:
+    marbles.expect(say(say("a", say("b")), "c")).to_be(
+        """
+            (m1 m2 m3|)
+        m1  (a|)
+        m2  (b|)
+        m3  (c|)
+        """
+    )
 
 
-def test_items_pass_as_they_are() -> None:
+def test_items_pass_as_they_are(marbles: Marbles) -> None:
     block, update, transcript = (
         Block("b", None),
         StateUpdate("x"),
         Transcript().with_message(UserMessage("a")),
     )
     message = MessageStream(rx.never())
-    entries = [item for _, item in timeline(say(block, [update], rx.of(transcript), message))]
-    assert [*map(id, entries[:4]), entries[4]] == [*map(id, (block, update, transcript, message)), END]
+    items = marbles.run(items_of(say(block, [update], rx.of(transcript), message)))
+    assert [*map(id, items)] == [*map(id, (block, update, transcript, message))]
 
 
-def test_a_conversation_is_its_transcript() -> None:
+def test_a_conversation_is_its_transcript(marbles: Marbles) -> None:
     conversation = Conversation([UserMessage("a")])
-    [(_, item), _] = timeline(say(conversation))
+    [item] = marbles.run(items_of(say(conversation)))
     assert item is conversation.transcript
 
 
-def test_a_stream_that_is_given_twice_is_passed_twice() -> None:
-    message = MessageStream(marbles("-a|"))
-    assert [item for _, item in timeline(say(message, message))] == [message, message, END]
+def test_a_stream_that_is_given_twice_is_passed_twice(marbles: Marbles) -> None:
+    message = marbles.message("-a|")
+    probe = marbles.probe()
+    marbles.expect(say(message, message).pipe(probe)).to_be(
+        """
+            (m1 m2|)
+        m1  -a|
+        m2  -a|
+        """
+    )
+    marbles.flush()
+    assert probe.items == [message, message]
 
 
-def test_plain_words_are_the_users_and_messages_stay_as_they_are() -> None:
+def test_plain_words_are_the_users_and_messages_stay_as_they_are(marbles: Marbles) -> None:
     class Rated(Message):
         stars: int = 0
 
     rated = Rated(role="system", content="x", stars=3)
-    streams = [
-        item for _, item in timeline(say("a", rated, {"role": "assistant", "content": "b", "name": "n"}))
-    ]
-    assert [(item.role, item.name) for item in streams[:3]] == [
+    streams = marbles.run(items_of(say("a", rated, {"role": "assistant", "content": "b", "name": "n"})))
+    assert [(item.role, item.name) for item in streams] == [
         *(("user", None), ("system", None), ("assistant", "n")),
     ]
     assert streams[1].result is rated
 
 
-def test_what_a_dict_has_beside_goes_to_the_metadata() -> None:
-    [(_, item), _] = timeline(say({"content": "x", "mood": "good", "metadata": {"a": 1}}))
+def test_what_a_dict_has_beside_goes_to_the_metadata(marbles: Marbles) -> None:
+    [item] = marbles.run(items_of(say({"content": "x", "mood": "good", "metadata": {"a": 1}})))
     assert item.result.metadata == {"a": 1, "mood": "good"}
 
 
-def test_a_workflow_input_has_a_text_and_maybe_a_name() -> None:
+def test_a_workflow_input_has_a_text_and_maybe_a_name(marbles: Marbles) -> None:
     assert WorkflowInput("x", "ada").to_dict() == {"text": "x", "name": "ada"}
     assert WorkflowInput("x").to_dict() == {"text": "x"}
-    [(_, item), _] = timeline(say({"text": "x", "name": "ada"}))
+    [item] = marbles.run(items_of(say({"text": "x", "name": "ada"})))
     assert (item.result.role, item.result.name) == ("user", "ada")
     with pytest.raises(InputError, match="'pictures'"):
         say({"text": "x", "pictures": []})
@@ -190,11 +205,15 @@ def test_a_workflow_input_has_a_text_and_maybe_a_name() -> None:
         WorkflowInput(7)  # type: ignore[arg-type]
 
 
-def test_each_subscription_says_it_anew() -> None:
+def test_each_subscription_says_it_anew(marbles: Marbles) -> None:
     source = say("a", Conversation([UserMessage("b")]))
-    [first, *_], [second, *_] = timeline(source), timeline(source)
-    assert first[1].id != second[1].id
-    assert Transcript().fold(first[1]).fold(second[1])[1].text == "a"
+
+    async def twice() -> list[list[Any]]:
+        return [await items_of(source) for _ in range(2)]
+
+    [first, *_], [second, *_] = marbles.run(twice())
+    assert first.id != second.id
+    assert Transcript().fold(first).fold(second)[1].text == "a"
 
 
 # Order
@@ -228,25 +247,42 @@ def test_the_order_is_kept_whatever_the_timing(things: list[Any]) -> None:
     def flat(thing: Any) -> list[Any]:
         return [thing] if isinstance(thing, str) else [part for inner in thing[1] for part in flat(inner)]
 
-    assert said(*[made(thing) for thing in things]) == [*flat(("list", things)), END]
+    with Marbles() as marbles:
+        assert marbles.run(said(*[made(thing) for thing in things])) == flat(("list", things))
 
 
-def test_everything_that_can_run_runs_at_once() -> None:
-    assert times(later("a", 3), later("b", 3), coming("c", "d", gap=1.5)) == [
-        *((3, "a"), (3, "b"), (3, "c"), (3, "d"), (3, END)),
-    ]
+def test_everything_that_can_run_runs_at_once(marbles: Marbles) -> None:
+    marbles.expect(say(later("a", 3), later("b", 3), coming("c", "d", gap=1.5))).to_be(
+        """
+            ---(m1 m2 m3 m4|)
+        m1  ---(a|)
+        m2  ---(b|)
+        m3  ---(c|)
+        m4  ---(d|)
+        """
+    )
 
 
 # Errors
 
 
-def test_an_exception_fails_the_conversation_in_its_place() -> None:
+def test_an_exception_fails_the_conversation_in_its_place(marbles: Marbles) -> None:
     error = ValueError("broken")
-    assert times(later("a", 2), error, "b") == [(2, "a"), (2, error)]
+    probe = marbles.probe()
+    marbles.expect(say(later("a", 2), error, "b").pipe(probe)).to_be(
+        """
+           --(m#)
+        m  --(a|)
+        """,
+        error=error,
+    )
+    marbles.flush()
+    assert probe.errors == [error]
 
 
-def test_errors_of_what_comes_later_come_in_their_place() -> None:
+def test_errors_of_what_comes_later_come_in_their_place(marbles: Marbles) -> None:
     error = ValueError("broken")
+    probe = marbles.probe()
 
     async def failing() -> Any:
         raise error
@@ -259,9 +295,24 @@ def test_errors_of_what_comes_later_come_in_their_place() -> None:
         yield "b"
         raise error
 
-    assert times(later("a", 2), failing(), "c") == [(2, "a"), (2, error)]
+    marbles.expect(say(later("a", 2), failing(), "c").pipe(probe)).to_be(
+        """
+           --(m#)
+        m  --(a|)
+        """,
+        error=error,
+    )
     for things in (breaking(), raising(), rx.concat(rx.of("b"), rx.throw(error)), ["b", error]):
-        assert times(later("a", 2), things, "c") == [(2, "a"), (2, "b"), (2, error)]
+        marbles.expect(say(later("a", 2), things, "c").pipe(probe)).to_be(
+            """
+                --(m1 m2 #)
+            m1  --(a|)
+            m2  --(b|)
+            """,
+            error=error,
+        )
+    marbles.flush()
+    assert probe.errors == [error] * 5
 
 
 NO_MESSAGES = [
@@ -278,10 +329,19 @@ def test_what_is_no_message_is_refused_at_once_and_named(thing: Any) -> None:
 
 
 @pytest.mark.parametrize("thing", NO_MESSAGES, ids=repr)
-def test_what_turns_out_to_be_no_message_fails_in_its_place_and_is_named(thing: Any) -> None:
-    [first, (_, error)] = timeline(say("a", rx.of(thing), "b"))
-    assert told(first[1]) == "a"
-    assert isinstance(error, InputError)
+def test_what_turns_out_to_be_no_message_fails_in_its_place_and_is_named(
+    marbles: Marbles, thing: Any
+) -> None:
+    probe = marbles.probe()
+    marbles.expect(say("a", rx.of(thing), "b").pipe(probe)).to_be(
+        """
+           (m#)
+        m  (a|)
+        """,
+        error=InputError,
+    )
+    marbles.flush()
+    [error] = probe.errors
     assert type(thing).__name__ in str(error)
 
 
@@ -314,7 +374,7 @@ def test_refusing_starts_nothing() -> None:
 # Letting go
 
 
-def test_a_generator_is_closed_when_its_reader_leaves() -> None:
+def test_a_generator_is_closed_when_its_reader_leaves(marbles: Marbles) -> None:
     log: list[Any] = []
 
     def endless() -> Iterator[str]:
@@ -325,14 +385,20 @@ def test_a_generator_is_closed_when_its_reader_leaves() -> None:
         finally:
             log.append("closed")
 
-    assert [told(item) for _, item in timeline(say(endless()).pipe(ops.take(2)))] == ["0", "1", END]
+    marbles.expect(say(endless()).pipe(ops.take(2))).to_be(
+        """
+            (m1 m2|)
+        m1  (0|)
+        m2  (1|)
+        """
+    )
+    marbles.flush()
     assert log[-1] == "closed"
     assert log.count("closed") == 1
     assert len(log) <= 4
 
 
-@virtual
-async def test_a_generator_that_cuts_its_own_run_is_closed() -> None:
+def test_a_generator_that_cuts_its_own_run_is_closed(marbles: Marbles) -> None:
     log: list[Any] = []
 
     def suicidal() -> Iterator[str]:
@@ -345,34 +411,39 @@ async def test_a_generator_that_cuts_its_own_run_is_closed() -> None:
             log.append("closed")
 
     message = stream(suicidal())
-    heard: list[Any] = []
-    message.subscribe(lambda item: heard.append(item["content"]), heard.append, lambda: heard.append(END))
-    assert (heard, log) == (["a", END], ["closed"])
+    marbles.expect(message).to_be("(a~)")
+    marbles.flush()
+    assert log == ["closed"]
 
 
-@virtual
-async def test_leaving_closes_async_generators_and_cancels_awaitables() -> None:
-    log: list[str] = []
+def test_leaving_closes_async_generators_and_cancels_awaitables(marbles: Marbles) -> None:
+    log: list[tuple[float, str]] = []
+
+    def note(closed: str) -> None:
+        log.append((asyncio.get_running_loop().time(), closed))
 
     async def generator() -> AsyncIterator[str]:
         try:
             yield "a"
             await asyncio.sleep(100)
         finally:
-            log.append("generator")
+            note("generator")
 
     async def awaited() -> str:
         try:
             await asyncio.sleep(100)
         finally:
-            log.append("awaitable")
+            note("awaitable")
         return "never"
 
-    subscription = say(generator(), awaited()).subscribe()
-    await asyncio.sleep(1)
-    subscription.dispose()
-    await asyncio.sleep(1)
-    assert sorted(log) == ["awaitable", "generator"]
+    marbles.expect(say(generator(), awaited()), unsubscribe_at="^--!").to_be(
+        """
+           m--
+        m  (a|)
+        """
+    )
+    marbles.flush()
+    assert sorted(log) == [(3, "awaitable"), (3, "generator")]
 
 
 @virtual
@@ -391,12 +462,12 @@ async def test_a_dropped_pipeline_leaves_nothing_behind() -> None:
 # The agents' own words
 
 
-def test_what_a_function_agent_yields_are_its_own_words() -> None:
+def test_what_a_function_agent_yields_are_its_own_words(marbles: Marbles) -> None:
     speaker = Speaker("assistant", "poet")
     unnamed, named = AssistantMessage("c"), AssistantMessage("d", name="other")
-    running = MessageStream(marbles("e|"))
+    running = marbles.message("e|")
     things = ["a", {"content": "b"}, unnamed, named, SystemMessage("s"), running, stream("f", name="x")]
-    items = [item for _, item in timeline(flatten(things, speaker))][:-1]
+    items = marbles.run(items_of(flatten(things, speaker)))
     assert [(item.role, item.name) for item in items] == [
         *[("assistant", "poet")] * 3,
         ("assistant", "other"),
@@ -406,11 +477,11 @@ def test_what_a_function_agent_yields_are_its_own_words() -> None:
     ]
 
 
-def test_a_named_message_keeps_its_type() -> None:
+def test_a_named_message_keeps_its_type(marbles: Marbles) -> None:
     class Rated(AssistantMessage):
         stars: int = 0
 
-    [(_, item), _] = timeline(flatten(Rated("x", stars=3), Speaker("assistant", "critic")))
+    [item] = marbles.run(items_of(flatten(Rated("x", stars=3), Speaker("assistant", "critic"))))
     assert type(item.result) is Rated
     assert (item.result.stars, item.result.name) == (3, "critic")
 
@@ -418,38 +489,33 @@ def test_a_named_message_keeps_its_type() -> None:
 # stream
 
 
-def tokens(message: MessageStream) -> list[Any]:
-    return [item["content"] if type(item) is dict else item for _, item in timeline(message)]
-
-
-def test_a_stream_comes_as_its_source_does() -> None:
-    assert [
-        (at, item["content"] if type(item) is dict else item)
-        for at, item in timeline(stream(marbles("--Hel-lo-|")))
-    ] == [(2, "Hel"), (6, "lo"), (9, END)]
+def test_a_stream_comes_as_its_source_does(marbles: Marbles) -> None:
+    source = marbles.cold("               --Hel-lo-|", Hel="Hel", lo="lo")
+    marbles.expect(stream(source)).to_be("--Hel-lo-|")
 
 
 @pytest.mark.parametrize(
-    "source",
+    ("source", "drawn"),
     [
-        lambda: ["Hel", "lo"],
-        lambda: ("Hel", delta("lo")),
-        lambda: generated("Hel", {"content": "lo"}),
-        lambda: coming("Hel", "lo"),
-        lambda: rx.of("Hel", "lo"),
-        lambda: MessageStream(rx.of("Hel", "lo")),
+        (lambda: ["Hel", "lo"], "(Hel lo|)"),
+        (lambda: ("Hel", delta("lo")), "(Hel lo|)"),
+        (lambda: generated("Hel", {"content": "lo"}), "(Hel lo|)"),
+        (lambda: coming("Hel", "lo", gap=4), "----Hel-(lo|)"),
+        (lambda: rx.of("Hel", "lo"), "(Hel lo|)"),
+        (lambda: MessageStream(rx.of("Hel", "lo")), "(Hel lo|)"),
     ],
 )
-def test_a_stream_is_made_of_any_source_of_tokens(source: Any) -> None:
+def test_a_stream_is_made_of_any_source_of_tokens(marbles: Marbles, source: Any, drawn: str) -> None:
     message = stream(source(), name="x", role="user")
-    assert tokens(message) == ["Hel", "lo", END]
+    marbles.expect(message).to_be(drawn)
+    marbles.expect(message).to_be("----------(^Hel lo|)")
+    marbles.flush()
     assert message.result == Message(role="user", content="Hello", name="x")
-    assert tokens(message) == ["Hel", "lo", END]
 
 
 @pytest.mark.parametrize("source", ["Hello", delta("Hello"), {"content": "Hello"}])
-def test_a_string_or_a_delta_is_a_stream_of_one_token(source: Any) -> None:
-    assert tokens(stream(source)) == ["Hello", END]
+def test_a_string_or_a_delta_is_a_stream_of_one_token(marbles: Marbles, source: Any) -> None:
+    marbles.expect(stream(source)).to_be("(Hello|)")
 
 
 @pytest.mark.parametrize("source", [7, None, b"x", bytearray(b"x"), object(), UserMessage("x"), Usage(), str])
@@ -460,7 +526,7 @@ def test_what_cannot_be_streamed_is_refused_at_once(source: Any) -> None:
         stream(source)
 
 
-def test_a_stream_fails_as_its_source_does() -> None:
+def test_a_stream_fails_as_its_source_does(marbles: Marbles) -> None:
     error = ValueError("broken")
 
     def raising() -> Iterator[str]:
@@ -471,15 +537,23 @@ def test_a_stream_fails_as_its_source_does() -> None:
         yield "a"
         raise error
 
-    for source in (raising(), breaking(), rx.concat(rx.of("a"), rx.throw(error))):
-        message = stream(source)
-        assert tokens(message) == ["a", error]
+    messages = [stream(source) for source in (raising(), breaking(), marbles.cold("(a#)", error=error))]
+    for message in messages:
+        marbles.expect(message).to_be("                                            (a#)", error=error)
+    marbles.flush()
+    for message in messages:
+        assert message.error is error
         assert message.result is not None
         assert message.result.text == "a"
 
 
-def test_the_parts_of_a_list_are_read_once_each() -> None:
+def test_the_parts_of_a_list_are_read_once_each(marbles: Marbles) -> None:
     message = stream(generated("a", "b"))
-    assert said(message, message)[-1] == END
-    assert just(message) is not None
-    assert tokens(message) == ["a", "b", END]
+    marbles.expect(say(message, message)).to_be(
+        """
+            (m1 m2|)
+        m1  (a b|)
+        m2  (a b|)
+        """
+    )
+    marbles.expect(message).to_be("---(^a b|)")

@@ -38,7 +38,7 @@ from rxagents.llm.replies import Reply
 from rxagents.operators import map_tokens, markers, responses, text, transcript, until
 from rxagents.replays import Replay
 from rxagents.sinks import just
-from rxagents.testing.marbles import Marbles
+from rxagents.testing import Marbles
 
 
 def only(*marks: str) -> Callable[[Observable[Any]], Observable[Any]]:

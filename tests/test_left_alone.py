@@ -17,7 +17,8 @@ from rxagents import Agent, OpenAILLM, ScriptedLLM, StateUpdate, Team, User, Wor
 from rxagents.blocks import Block
 from rxagents.operators import answer, deltas, messages, responses, text
 from rxagents.sinks import just
-from rxagents.testing import HTTPFault, OpenAIServer, timeline
+from rxagents.testing import HTTPFault, OpenAIServer
+from rxagents.testing.marbles import Marbles
 
 
 @pytest.mark.parametrize("count", range(1, 8))
@@ -89,13 +90,25 @@ def test_an_error_without_words_is_written_all_the_same() -> None:
     assert "Wordless" in markers[1][1]["message"]
 
 
-@pytest.mark.parametrize("view", [text, deltas, messages, responses, answer])
-def test_an_error_that_was_heard_is_not_reported_as_dropped(view: Any) -> None:
-    bot = Agent("bot", lambda request: rx.concat(rx.of("one"), rx.throw(ValueError("no"))))
-    heard = timeline(say("hi").pipe(bot, view()))
-    assert isinstance(heard[-1][1], ValueError)  # and the fixture of all tests sees that nothing else is
-    caught = timeline(say("hi").pipe(bot, view(), ops.catch(rx.of("caught"))))
-    assert [entry for _, entry in caught][-2:] == ["caught", "|"]
+@pytest.mark.parametrize(
+    ("view", "lane", "inner"),
+    [
+        (text, "-one-", ""),
+        (deltas, "-one-", ""),
+        (messages, "m----", "\nm  -one-#"),
+        (responses, "-----", ""),
+        (answer, "-----", ""),
+    ],
+)
+def test_an_error_that_was_heard_is_not_reported_as_dropped(
+    marbles: Marbles, view: Any, lane: str, inner: str
+) -> None:
+    error = ValueError("no")
+    bot = Agent("bot", marbles.llm("-one-#", "-one-#", error=error))
+    heard = say("hi").pipe(bot, view())
+    marbles.expect(heard).to_be(f"{lane}#{inner}", error=error)  # and nothing else, or the test would fail
+    caught = heard.pipe(ops.catch(rx.of("caught")))
+    marbles.expect(caught).to_be(f"{lane}(caught|){inner}", error=error)
 
 
 def test_a_pipe_hands_on_log_variables_and_usage_of_what_it_heard() -> None:
@@ -145,7 +158,7 @@ def test_the_cost_of_a_pipe_whose_first_agent_fails_is_counted() -> None:
     assert alone.total_tokens > 0
 
 
-def test_the_answer_is_the_last_outermost_message() -> None:
+def test_the_answer_is_the_last_outermost_message(marbles: Marbles) -> None:
     @agent
     def inner(transcript: rxagents.Transcript) -> str:
         return "inner words"
@@ -155,7 +168,7 @@ def test_the_answer_is_the_last_outermost_message() -> None:
         return ["outer words", say(transcript).pipe(inner)]
 
     assert Workflow(outer).run("hi").text == "outer words"
-    assert [str(value) for _, value in timeline(say("hi").pipe(outer, answer()))] == ["outer words", "|"]
+    marbles.expect(say("hi").pipe(outer, answer())).to_be("([outer words]|)")
 
 
 def test_the_router_asks_with_the_models_own_settings() -> None:

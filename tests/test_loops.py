@@ -17,7 +17,6 @@ from reactivex.internal.constants import UTC_ZERO
 
 from rxagents import loops
 from rxagents.bridges import from_async
-from rxagents.inlets import listen
 from rxagents.loops import (
     current_loop,
     dropped,
@@ -31,6 +30,7 @@ from rxagents.loops import (
 )
 from rxagents.schedulers import LoopScheduler
 from rxagents.testing import VirtualClock, virtual
+from rxagents.testing.marbles import Marbles
 
 
 def on_shared(action: Any) -> Any:
@@ -261,31 +261,18 @@ def test_any_thread_may_schedule_and_dispose() -> None:
     assert fired == ["rxagents-loop"]
 
 
-@virtual
-async def test_stock_operators_tell_the_time_by_the_loop() -> None:
-    loop = asyncio.get_running_loop()
-    told: list[tuple[float, Any]] = []
-    source = rx.from_marbles("-a--b-|", timespan=1.0).pipe(ops.delay(10.0), ops.timestamp())
-    listen(
-        source,
-        loop,
-        lambda stamped: told.append(((stamped.timestamp - UTC_ZERO).total_seconds(), stamped.value)),
-        lambda error: told.append((loop.time(), error)),
-        lambda: told.append((loop.time(), "|")),
-    )
-    await asyncio.sleep(30)
-    assert told == [(11, "a"), (14, "b"), (16, "|")]
+def test_stock_operators_tell_the_time_by_the_loop(marbles: Marbles) -> None:
+    def seconds(stamped: Any) -> tuple[float, str]:
+        return (stamped.timestamp - UTC_ZERO).total_seconds(), stamped.value
+
+    source = marbles.cold("        -a--b-|")
+    stamped = source.pipe(ops.delay(10.0), ops.timestamp(), ops.map(seconds))
+    marbles.expect(stamped).to_be("10s -a--b-|", a=(11, "a"), b=(14, "b"))
 
 
-@virtual
-async def test_an_interval_ticks_in_the_loops_time() -> None:
-    loop = asyncio.get_running_loop()
-    told: list[float] = []
-    subscription = listen(rx.interval(5.0), loop, lambda _: told.append(loop.time()), print, print)
-    await asyncio.sleep(16)
-    subscription.dispose()
-    await asyncio.sleep(16)
-    assert told == [5, 10, 15]
+def test_an_interval_ticks_in_the_loops_time(marbles: Marbles) -> None:
+    ticking = rx.interval(5.0)
+    marbles.expect(ticking, unsubscribe_at="^---------------!").to_be("-----a----b----c-", a=0, b=1, c=2)
 
 
 # Scripts

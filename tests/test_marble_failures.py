@@ -175,7 +175,7 @@ def test_an_endless_source_is_left_when_it_has_gone_wrong() -> None:
     def draw(marbles: Marbles) -> None:
         marbles.expect(rx.interval(1.0)).to_be("-a-", a=0)
 
-    assert "the value 1 came at 2 s, where nothing more was expected" in failure(draw)
+    assert "1 came at 2 s, where nothing more was expected" in failure(draw)
 
 
 def test_errors_that_nobody_handled() -> None:

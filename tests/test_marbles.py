@@ -20,6 +20,7 @@ from rxagents import (
     ScriptedLLM,
     Team,
     Transcript,
+    Usage,
     User,
     Workflow,
     agent,
@@ -259,3 +260,56 @@ class TestModelsAndTools:
         assert len(llm.calls) == 1
 
 
+    def test_what_an_answer_takes(self) -> None:
+        with Marbles() as marbles:
+            llm = marbles.llm("--Hi|", usage=Usage(prompt_tokens=3, completion_tokens=1, total_tokens=4))
+            marbles.expect_markers(Workflow(Agent("bot", llm)).observe("q"), only=["response"]).to_be(
+                [(4, "response", [ANY, {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}])]
+            )
+
+    def test_a_tool_whose_work_is_a_lane_is_cancelled_with_its_call(self) -> None:
+        with Marbles() as marbles:
+            llm = marbles.llm("@look|")
+            look = marbles.tool("look", "---busy---214|")
+            stop = marbles.hot("----------s")
+            bot = Agent("bot", llm, tools=[look])
+            marbles.expect(say("q").pipe(bot, until(stop))).to_be(
+                """
+                     (bot)-----|
+                bot  m---------~
+                m    @look-----~
+                """
+            )
+            marbles.expect_subscriptions(look.calls[0]).to_be("-----^----!")
+
+    def test_a_tool_that_fails_tells_the_model(self) -> None:
+        with Marbles() as marbles:
+            llm = marbles.llm("@look|", "-Oh|")
+            look = marbles.tool("look", "-#", error=ValueError("no luck"))
+            marbles.expect(say("q").pipe(Agent("bot", llm, tools=[look]), text())).to_be("-------Oh|")
+        assert "the tool 'look' failed: ValueError: no luck" in str(llm.requests[1].messages[-1]["content"])
+
+    def test_a_model_that_fails(self) -> None:
+        with Marbles() as marbles:
+            llm = marbles.llm("-Well-#", error=ModelError("gone"))
+            marbles.expect(say("q").pipe(Agent("bot", llm))).to_be(
+                """
+                     (bot|)
+                bot  m-----#
+                m    -Well-#
+                """,
+                error=ModelError("gone"),
+            )
+
+    def test_a_team_as_lanes(self) -> None:
+        with Marbles() as marbles:
+            router = marbles.llm('-\'{"agent_id": "ann"}\'|', '-\'{"agent_id": "bob"}\'|', name="router")
+            ann, bob = Agent("ann", marbles.llm("-Hello-|")), User("bob", mode="unattended")
+            marbles.expect(say("q").pipe(Team(router, [ann, bob], "team")), state=True).to_be(
+                """
+                      (team|)
+                team  ----------------------(<choice:ann> ann) 11s (<choice:bob> <stop> <result:agent-stop>|)
+                ann   ----------------------m------|
+                m     -----------------------Hello-|
+                """
+            )

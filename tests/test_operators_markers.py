@@ -37,26 +37,21 @@ from rxagents.llm.replies import Call, Reply
 from rxagents.operators import markers, shared, until
 from rxagents.ordering import in_turn
 from rxagents.sinks import just
-from rxagents.testing import order_scenario
-from rxagents.testing.timelines import END, timeline
+from rxagents.testing import Marbles, order_scenario
 from rxagents.values import delta
 
-Entries = list[tuple[float, Any]]
-
-
-def marbles(diagram: str) -> Observable[Any]:
-    return rx.from_marbles(diagram, timespan=1.0)
-
-
-def tokens(diagram: str, **options: Any) -> MessageStream:
-    return MessageStream(marbles(diagram), **options)
+# `expect_markers` has no mark for completion, so one stands behind
+ending = ops.concat(rx.of(("|", None)))
 
 
 def written(source: Observable[Any], **options: Any) -> list[Any]:
     """The markers of a conversation that ends by itself."""
-    *marks, end = [item for _, item in timeline(source.pipe(markers(**options)))]
-    assert end == END
-    return marks
+
+    async def marks() -> list[Any]:
+        return await source.pipe(markers(**options), ops.to_list())
+
+    with Marbles() as marbles:
+        return marbles.run(marks())
 
 
 def brief(marks: list[Any]) -> list[str]:
@@ -143,7 +138,7 @@ def test_a_tool_call_has_its_keys_in_order() -> None:
 
 
 def test_a_marker_is_a_two_tuple_whose_mark_knows_its_path_and_id() -> None:
-    stream = tokens("a|", name="s")
+    stream = MessageStream(just("a"), name="s")
     inner = Block("inner", just(stream))
     outer = Block("outer", just(inner))
     marks = written(just(outer))
@@ -165,16 +160,18 @@ def test_a_message_makes_one_mark_for_all_its_tokens() -> None:
     assert len(set(map(id, marks))) == 1
 
 
-def test_the_markers_come_when_the_diagram_draws_them() -> None:
-    m = tokens("H-i-|")
-    b = Block("B", marbles("m---|").pipe(ops.map(lambda _: m)))
-    items = marbles("--B|").pipe(ops.map(lambda _: b))
-    entries = timeline(items.pipe(markers()))
-    times = [at for at, _ in entries]
-    assert brief([item for _, item in entries[:-1]]) == [
-        *("start B", "delta H", "delta i", "response Hi", "end B", "result done"),
-    ]
-    assert times == [2, 2, 4, 6, 6, 6, 6]
+def test_the_markers_come_when_the_diagram_draws_them(marbles: Marbles) -> None:
+    items = marbles.cold("""
+        --B|
+    B   --m---|
+    m   --H-i-|
+    """)
+    marbles.expect_markers(items.pipe(markers(), ending)).to_be(
+        [
+            *((2, "start", "B"), (2, "delta", "H"), (4, "delta", "i")),
+            *((6, "response", "Hi"), (6, "end", "B"), (6, "result", "done"), (6, "|", None)),
+        ]
+    )
 
 
 # -- what is shown
@@ -215,7 +212,7 @@ def test_the_state_is_json_whatever_the_variables_are() -> None:
 
 
 def test_aside_blocks_are_shown() -> None:
-    items = just(Block("note", just(tokens("a|")), entry="aside"))
+    items = just(Block("note", just(MessageStream(just("a"))), entry="aside"))
     assert briefly(items) == ["start note", "delta a", "response a", "end note", "result done"]
 
 
@@ -284,11 +281,17 @@ def test_an_error_of_a_block_that_stands_for_no_message_is_written_in_the_block(
     assert briefly(items) == ["start b", "error ValueError at b", "end b", "result agent-error"]
 
 
-def test_an_error_of_the_conversation_itself_is_written_after_what_it_cuts() -> None:
-    items = rx.concat(just(Block("b", just(tokens("a--a|")))), marbles("-#"))
-    assert briefly(items) == [
-        *("start b", "delta a", "interrupted a", "end b", "error Exception at ", "result agent-error"),
-    ]
+def test_an_error_of_the_conversation_itself_is_written_after_what_it_cuts(marbles: Marbles) -> None:
+    error = ValueError("no")
+    block = Block("b", just(marbles.message("    a--a|")))
+    items = rx.concat(just(block), marbles.cold("-#", error=error))
+    marbles.expect_markers(items.pipe(markers(), ending)).to_be(
+        [
+            *((0, "start", "b"), (0, "delta", "a"), (1, "interrupted", "a"), (1, "end", "b")),
+            (1, "error", {"type": "ValueError", "message": "no", "where": ""}),
+            *((1, "result", "agent-error"), (1, "|", None)),
+        ]
+    )
 
 
 def test_an_error_upstream_of_a_pipe_says_whose_it_was() -> None:
@@ -297,32 +300,33 @@ def test_an_error_upstream_of_a_pipe_says_whose_it_was() -> None:
     assert briefly(say("q").pipe(a, b)) == ["error ValueError at a", "result agent-error"]
 
 
-def test_a_failing_agent_cuts_those_beside_it() -> None:
-    a = as_agent("a", lambda source: just(MessageStream(marbles("-a-#"))))
-    b = as_agent("b", lambda source: just(tokens("-b-b-b|")))
-    entries = timeline(say("q").pipe(lambda source: rx.merge(a(source), b(source)), markers()))
-    assert brief([item for _, item in entries[:-1]]) == [
-        *("start a", "start b", "delta a", "delta b", "error Exception at a", "end a"),
-        *("interrupted b", "end b", "result agent-error"),
-    ]
-    assert entries[-1] == (3, END)
+def test_a_failing_agent_cuts_those_beside_it(marbles: Marbles) -> None:
+    one = marbles.message("  -a-#", error=ValueError("no"))
+    other = marbles.message("-b-b-b|")
+    a, b = as_agent("a", lambda source: just(one)), as_agent("b", lambda source: just(other))
+    both = say("q").pipe(lambda source: rx.merge(a(source), b(source)))
+    marbles.expect_markers(both.pipe(markers(), ending)).to_be(
+        [
+            *((0, "start", "a"), (0, "start", "b"), (1, "delta", "a"), (1, "delta", "b")),
+            (3, "error", {"type": "ValueError", "message": "no", "where": "a"}),
+            *((3, "end", "a"), (3, "interrupted", "b"), (3, "end", "b")),
+            *((3, "result", "agent-error"), (3, "|", None)),
+        ]
+    )
 
 
-def test_two_that_fail_at_once_make_one_error() -> None:
+def test_two_that_fail_at_once_make_one_error(marbles: Marbles) -> None:
     source: rx.Subject[Any] = rx.Subject()
     items = just(Block("a", just(MessageStream(source))), Block("b", just(MessageStream(source))))
-    marks = written(
-        rx.merge(
-            items,
-            marbles("-x|").pipe(
-                ops.do_action(lambda _: source.on_error(ValueError("no"))), ops.filter(lambda _: False)
-            ),
-        )
+    marbles.at(1, source.on_error, ValueError("no"))
+    marbles.expect_markers(items.pipe(markers(), ending)).to_be(
+        [
+            *((0, "start", "a"), (0, "start", "b")),
+            (1, "error", {"type": "ValueError", "message": "no", "where": "a"}),
+            *((1, "end", "a"), (1, "interrupted", ""), (1, "end", "b")),
+            *((1, "result", "agent-error"), (1, "|", None)),
+        ]
     )
-    assert brief(marks) == [
-        *("start a", "start b", "error ValueError at a", "end a"),
-        *("interrupted ", "end b", "result agent-error"),
-    ]
 
 
 def test_a_retried_error_is_located_anew_each_time() -> None:
@@ -336,15 +340,22 @@ def test_a_retried_error_is_located_anew_each_time() -> None:
 # -- merged, late, deep
 
 
-def test_merged_agents_keep_their_blocks_apart() -> None:
-    a = as_agent("a", lambda source: just(tokens("-a--a|")))
-    b = as_agent("b", lambda source: just(tokens("--b-b-|")))
-    marks = written(say("q").pipe(lambda source: rx.merge(a(source), b(source))))
-    assert brief(marks) == [
-        *("start a", "start b", "delta a", "delta b", "delta a", "delta b"),
-        *("response aa", "end a", "response bb", "end b", "result done"),
-    ]
-    assert [mark.path for mark, _ in marks[2:6]] == [("a",), ("b",), ("a",), ("b",)]
+def test_merged_agents_keep_their_blocks_apart(marbles: Marbles) -> None:
+    one = marbles.message("  -a--a|")
+    other = marbles.message("--b-b-|")
+    a, b = as_agent("a", lambda source: just(one)), as_agent("b", lambda source: just(other))
+    probe = marbles.probe()
+    both = say("q").pipe(lambda source: rx.merge(a(source), b(source)))
+    marbles.expect_markers(both.pipe(markers(), probe, ending)).to_be(
+        [
+            *((0, "start", "a"), (0, "start", "b")),
+            *((1, "delta", "a"), (2, "delta", "b"), (4, "delta", "a"), (4, "delta", "b")),
+            *((5, "response", "aa"), (5, "end", "a"), (6, "response", "bb"), (6, "end", "b")),
+            *((6, "result", "done"), (6, "|", None)),
+        ]
+    )
+    marbles.flush()
+    assert [mark.path for mark, _ in probe.items[2:6]] == [("a",), ("b",), ("a",), ("b",)]
 
 
 def test_a_late_reader_gets_what_was_written_and_goes_on() -> None:
@@ -353,16 +364,20 @@ def test_a_late_reader_gets_what_was_written_and_goes_on() -> None:
     assert written(run) == live
 
 
-def test_a_reader_that_comes_in_mid_message_hears_it_from_its_beginning() -> None:
-    run = just(Block("b", just(tokens("-a-b-c|")))).pipe(shared())
-    late = rx.timer(4.0).pipe(ops.flat_map(lambda _: run.pipe(markers())), ops.map(lambda m: ("late", m)))
-    early = run.pipe(markers(), ops.map(lambda m: ("early", m)))
-    entries = timeline(rx.merge(early, late))
-    heard = [(at, brief([item[1]])[0]) for at, item in entries[:-1] if item[0] == "late"]
-    assert heard == [
-        *((4, "start b"), (4, "delta a"), (4, "delta b"), (5, "delta c")),
-        *((6, "response abc"), (6, "end b"), (6, "result done")),
-    ]
+def test_a_reader_that_comes_in_mid_message_hears_it_from_its_beginning(marbles: Marbles) -> None:
+    run = just(Block("bot", just(marbles.message("-a-b-c|")))).pipe(shared())
+    marbles.expect_markers(run.pipe(markers(), ending)).to_be(
+        [
+            *((0, "start", "bot"), (1, "delta", "a"), (3, "delta", "b"), (5, "delta", "c")),
+            *((6, "response", "abc"), (6, "end", "bot"), (6, "result", "done"), (6, "|", None)),
+        ]
+    )
+    marbles.expect_markers(run.pipe(markers(), ending, ops.delay_subscription(4.0))).to_be(
+        [
+            *((4, "start", "bot"), (4, "delta", "a"), (4, "delta", "b"), (5, "delta", "c")),
+            *((6, "response", "abc"), (6, "end", "bot"), (6, "result", "done"), (6, "|", None)),
+        ]
+    )
 
 
 def nested(depth: int, item: Any) -> Block:
@@ -371,26 +386,43 @@ def nested(depth: int, item: Any) -> Block:
     return item  # type: ignore[no-any-return]
 
 
-def test_a_thousand_nested_blocks_are_written_live_and_late() -> None:
-    run = just(nested(1_000, tokens("-a|"))).pipe(shared())
+def test_a_thousand_nested_blocks_are_written_live_and_late(marbles: Marbles) -> None:
+    run = just(nested(1_000, marbles.message("-a|"))).pipe(shared())
     names = [f"b{level}" for level in range(1, 1_001)]
-    live = briefly(run)
-    assert live == [
-        *(f"start {name}" for name in names),
-        *("delta a", "response a"),
-        *(f"end {name}" for name in reversed(names)),
-        "result done",
+    marks = [
+        *(("start", name) for name in names),
+        *(("delta", "a"), ("response", "a")),
+        *(("end", name) for name in reversed(names)),
+        *(("result", "done"), ("|", None)),
     ]
-    assert briefly(run) == live
+    marbles.expect_markers(run.pipe(markers(), ending)).to_be(marks)
+    marbles.expect_markers(run.pipe(markers(), ending, ops.delay_subscription(9.0))).to_be(marks)
 
 
-def test_a_thousand_nested_blocks_fail_and_are_interrupted_in_good_order() -> None:
-    failed = briefly(just(nested(1_000, MessageStream(marbles("-#")))))
-    assert failed[1_000].startswith("error Exception at b1 > b2")
-    assert failed[-2:] == ["end b1", "result agent-error"]
-    cut = briefly(just(nested(1_000, tokens("-a------|"))).pipe(until(marbles("--x"))))
-    assert cut[1_000:1_003] == ["delta a", "interrupted a", "end b1000"]
-    assert cut[-2:] == ["end b1", "result interrupted"]
+def test_a_thousand_nested_blocks_fail_and_are_interrupted_in_good_order(marbles: Marbles) -> None:
+    names = [f"b{level}" for level in range(1, 1_001)]
+    failing = marbles.message("-#", error=ValueError("no"))
+    where = {"type": "ValueError", "message": "no", "where": " > ".join(names)}
+    failed = just(nested(1_000, failing))
+    marbles.expect_markers(failed.pipe(markers(), ending)).to_be(
+        [
+            *((0, "start", name) for name in names),
+            (1, "error", where),
+            *((1, "end", name) for name in reversed(names)),
+            *((1, "result", "agent-error"), (1, "|", None)),
+        ]
+    )
+    said = marbles.message("   -a------|")
+    stop = marbles.hot("       --s")
+    cut = just(nested(1_000, said)).pipe(until(stop))
+    marbles.expect_markers(cut.pipe(markers(), ending)).to_be(
+        [
+            *((0, "start", name) for name in names),
+            *((1, "delta", "a"), (2, "interrupted", "a")),
+            *((2, "end", name) for name in reversed(names)),
+            *((2, "result", "interrupted"), (2, "|", None)),
+        ]
+    )
 
 
 def test_no_level_adds_work_to_a_token() -> None:
@@ -409,7 +441,7 @@ def test_no_level_adds_work_to_a_token() -> None:
                 team = Team(ScriptedLLM([]), [team], f"t{level}", max_turns=1)
             counted = 0
 
-            def feed(_: Any) -> None:
+            def feed() -> None:
                 gc.disable()  # its callbacks would be counted
                 sys.setprofile(profile)
                 for _ in range(tokens):
@@ -419,8 +451,10 @@ def test_no_level_adds_work_to_a_token() -> None:
                 source.on_completed()
 
             increment = delta("x")
-            timer = rx.timer(1.0).pipe(ops.do_action(feed), ops.filter(lambda _: False))
-            timeline(rx.merge(say("q").pipe(team, markers()), timer))
+            with Marbles() as marbles:
+                marbles.at(1, feed)
+                marks = say("q").pipe(team, markers(), ops.count())
+                marbles.expect(marks).to_be("-(n|)", n=2 * depth + tokens + 4)
             return counted
 
         few, many = run(100), run(300)
@@ -551,11 +585,13 @@ def test_whatever_happens_the_markers_are_balanced(
     source = just(*[build(tree, names) for tree in trees])
     if cut_at is not None:
         source = source.pipe(until(rx.timer(cut_at)))  # type: ignore[assignment]
-    entries = timeline(source.pipe(markers()), dispose_at=dispose_at)
-    marks = [item for _, item in entries if item != END]
-    check(marks, whole=entries[-1:] != [] and entries[-1][1] == END)
+    with Marbles() as marbles:
+        probe = marbles.probe()
+        marbles.expect_markers(source.pipe(markers(), probe), unsubscribe_at=dispose_at)
+        marbles.allow("unread")
+    check(probe.items, whole=probe.completions == 1)
     if dispose_at is None:
-        assert entries[-1][1] == END
+        assert probe.completions == 1
 
 
 @settings(max_examples=150, deadline=None)

@@ -7,7 +7,7 @@ from reactivex import operators as ops
 
 from rxagents import Agent, say
 from rxagents.operators import markers, shared, text
-from rxagents.testing.marbles import Marbles
+from rxagents.testing import Marbles
 
 # `expect_markers` has no mark for completion, so one stands behind
 ending = ops.concat(rx.of(("|", None)))
@@ -16,7 +16,7 @@ ending = ops.concat(rx.of(("|", None)))
 def test_a_late_reader_replays_and_goes_on_as_the_diagram_draws_it(marbles: Marbles) -> None:
     m, m2 = marbles.message("(x|)"), marbles.message("(y|)")
     early, late = marbles.probe("early"), marbles.probe("late")
-    source = marbles.cold("--m--n--------|", m=m, n=m2)
+    source = marbles.cold("                           --m--n--------|", m=m, n=m2)
     run = source.pipe(shared())
     marbles.expect(run.pipe(early)).to_be("""
                            --m--m2-------|
@@ -28,17 +28,17 @@ def test_a_late_reader_replays_and_goes_on_as_the_diagram_draws_it(marbles: Marb
                       m    ------(x|)
                       m2   ------(y|)
     """)
-    marbles.expect_subscriptions(source).to_be("^-------------!")
+    marbles.expect_subscriptions(source).to_be("      ^-------------!")
     marbles.flush()
     assert early.items == late.items == [m, m2]
 
 
 def test_it_runs_once_however_many_read_it_at_once_and_after_the_end(marbles: Marbles) -> None:
-    llm = marbles.llm("-a-b|")
+    llm = marbles.llm("                      -a-b|")
     run = say("q").pipe(Agent("a", llm), shared())
-    marbles.expect(run.pipe(text())).to_be("-a-b|")
-    marbles.expect(run.pipe(text())).to_be("-a-b|")
-    marbles.expect(run.pipe(text())).to_be("------(^a b|)")
+    marbles.expect(run.pipe(text())).to_be(" -a-b|")
+    marbles.expect(run.pipe(text())).to_be(" -a-b|")
+    marbles.expect(run.pipe(text())).to_be(" ------(^a b|)")
     marbles.expect_subscriptions(llm).to_be("^---!")
 
 
@@ -50,20 +50,20 @@ def test_nothing_runs_before_the_first_reader(marbles: Marbles) -> None:
 
 
 def test_the_last_reader_that_leaves_does_not_cancel_it(marbles: Marbles) -> None:
-    llm = marbles.llm("-a-b-c---------|")
+    llm = marbles.llm("                      -a-b-c---------|")
     run = say("q").pipe(Agent("a", llm), shared())
     leaving = run.pipe(text(), ops.take(1))
-    marbles.expect(leaving).to_be("-(a|)")
-    marbles.expect(run.pipe(text())).to_be("-----(^a b c)--|")
+    marbles.expect(leaving).to_be("          -(a|)")
+    marbles.expect(run.pipe(text())).to_be(" -----(^a b c)--|")
     marbles.expect_subscriptions(llm).to_be("^--------------!")
 
 
 def test_dispose_cancels_it_for_all_and_keeps_what_had_come(marbles: Marbles) -> None:
-    llm = marbles.llm("-a-b--c|")
+    llm = marbles.llm("                      -a-b--c|")
     run = say("q").pipe(Agent("a", llm), shared())
     marbles.at(5, run.dispose)
-    marbles.expect(run.pipe(text())).to_be("-a-b-|")
-    marbles.expect(run.pipe(text())).to_be("------(^a b|)")
+    marbles.expect(run.pipe(text())).to_be(" -a-b-|")
+    marbles.expect(run.pipe(text())).to_be(" ------(^a b|)")
     marbles.expect_subscriptions(llm).to_be("^----!")
     marbles.expect_markers(run.pipe(markers(), ending)).to_be(
         [
@@ -74,7 +74,7 @@ def test_dispose_cancels_it_for_all_and_keeps_what_had_come(marbles: Marbles) ->
 
 
 def test_a_shared_that_was_disposed_before_it_began_never_runs(marbles: Marbles) -> None:
-    llm = marbles.llm("-a|")
+    llm = marbles.llm("                     -a|")
     run = say("q").pipe(Agent("a", llm), shared())
     marbles.at(1, run.dispose)
     marbles.expect(run.pipe(text())).to_be("--(^|)")
@@ -83,7 +83,7 @@ def test_a_shared_that_was_disposed_before_it_began_never_runs(marbles: Marbles)
 
 
 def test_begin_runs_it_without_a_reader(marbles: Marbles) -> None:
-    llm = marbles.llm("-a-b|")
+    llm = marbles.llm("                      -a-b|")
     run = say("q").pipe(Agent("a", llm), shared())
     marbles.at(1, run.begin)
     marbles.expect_subscriptions(llm).to_be("-^---!")
@@ -95,7 +95,7 @@ def test_begin_runs_it_without_a_reader(marbles: Marbles) -> None:
 def test_an_error_comes_to_all_readers(marbles: Marbles) -> None:
     error = ValueError("no")
     probe = marbles.probe()
-    run = say("q").pipe(Agent("a", marbles.llm("--#", error=error)), shared())
+    run = say("q").pipe(Agent("a", marbles.llm("   --#", error=error)), shared())
     marbles.expect(run.pipe(text(), probe)).to_be("--#", error=error)
     marbles.expect(run.pipe(text(), probe)).to_be("---(^#)", error=error)
     marbles.flush()

@@ -19,7 +19,7 @@ from rxagents import (
 )
 from rxagents.operators import transcript
 from rxagents.sinks import just
-from rxagents.testing.marbles import Marbles
+from rxagents.testing import Marbles
 from rxagents.values import Completion
 
 
@@ -29,14 +29,12 @@ def texts(folded: Transcript) -> list[str]:
 
 def test_it_comes_when_all_has_ended_as_the_diagram_draws_it(marbles: Marbles) -> None:
     items = marbles.cold("""
-               --B|
-           B   --m---|
-           m   ----x-|
+                                  --B|
+                              B   --m---|
+                              m   ----x-|
     """)
     folded = items.pipe(transcript(), ops.map(texts))
-    marbles.expect(folded).to_be("""
-               ------(t|)
-    """, t=["x"])
+    marbles.expect(folded).to_be("------(t|)", t=["x"])
 
 
 def test_it_holds_inputs_answers_variables_usage_and_log(marbles: Marbles) -> None:
@@ -75,10 +73,11 @@ def test_it_fails_with_the_first_error(marbles: Marbles) -> None:
 
 
 def test_disposing_cancels_what_runs(marbles: Marbles) -> None:
-    source = marbles.cold("-a-b-c|")
+    source = marbles.cold("                              -a-b-c|")
     stream = MessageStream(source)
-    marbles.expect(just(stream).pipe(transcript()), unsubscribe_at="^---!").to_be("-----")
-    marbles.expect_subscriptions(source).to_be("^---!")
+    heard = just(stream).pipe(transcript())
+    marbles.expect(heard, unsubscribe_at="^---!").to_be("-----")
+    marbles.expect_subscriptions(source).to_be("         ^---!")
     marbles.flush()
     assert stream.interrupted
     assert stream.result is not None

@@ -19,54 +19,74 @@ from rxagents import Block, MessageStream, StateUpdate
 from rxagents.ordering import concat_eager, in_turn
 from rxagents.sinks import Emitter, just
 from rxagents.testing import virtual
-from rxagents.testing.timelines import END, timeline
+from rxagents.testing.marbles import Marbles
+
+END = "|"
 
 
-def marbles(diagram: str) -> Observable[Any]:
-    return rx.from_marbles(diagram, timespan=1.0)
+def test_sources_run_at_once_and_come_in_order_as_the_diagram_draws_them(marbles: Marbles) -> None:
+    a = marbles.cold("                     --a--a-------|")
+    b = marbles.cold("                     -b--b-b|")
+    together = concat_eager(just(a, b))
+    marbles.expect(together).to_be("       --a--a-------(bbb|)")
+    marbles.expect_subscriptions(a).to_be("^------------!")
+    marbles.expect_subscriptions(b).to_be("^------!")
 
 
-def test_sources_run_at_once_and_come_in_order_as_the_diagram_draws_them() -> None:
-    together = concat_eager(just(marbles("--a--a-------|"), marbles("-b--b-b|")))
-    assert timeline(together) == [(2, "a"), (5, "a"), (13, "b"), (13, "b"), (13, "b"), (13, END)]
+def test_a_source_whose_turn_has_come_streams_through(marbles: Marbles) -> None:
+    a = marbles.cold("              -a|")
+    b = marbles.cold("              -b--c-|")
+    together = concat_eager(just(a, b))
+    marbles.expect(together).to_be("-ab-c-|")
 
 
-def test_a_source_whose_turn_has_come_streams_through() -> None:
-    assert timeline(concat_eager(just(marbles("-a|"), marbles("-b--c-|")))) == [
-        *((1, "a"), (2, "b"), (4, "c"), (6, END)),
-    ]
+def test_it_ends_when_the_outer_and_all_inner_sources_have(marbles: Marbles) -> None:
+    marbles.expect(concat_eager(rx.empty())).to_be("|")
+    inner = marbles.cold("                          a|")
+    late = marbles.cold("                           -----x|", x=inner)
+    marbles.expect(concat_eager(late)).to_be("      -----a|")
+    long = marbles.cold("                           x----|", x=inner)
+    marbles.expect(concat_eager(long)).to_be("      a----|")
+    mapped = concat_eager(marbles.cold("            x----|"), lambda _: inner)
+    marbles.expect(mapped).to_be("                  a----|")
 
 
-def test_it_ends_when_the_outer_and_all_inner_sources_have() -> None:
-    assert timeline(concat_eager(rx.empty())) == [(0, END)]
-    late = marbles("-----x|").pipe(ops.map(lambda _: marbles("a|")))
-    assert timeline(concat_eager(late)) == [(5, "a"), (6, END)]
-    assert timeline(concat_eager(marbles("x----|"), lambda _: marbles("a|"))) == [(0, "a"), (5, END)]
-
-
-def test_an_error_comes_in_its_place_and_ends_the_others() -> None:
-    released: list[str] = []
+def test_an_error_comes_in_its_place_and_ends_the_others(marbles: Marbles) -> None:
     error = ValueError("broken")
-    bad = rx.concat(marbles("-b|"), rx.throw(error))
-    last: Observable[Any] = Emitter(lambda _: lambda: released.append("last"))
-    assert timeline(concat_eager(just(marbles("----a|"), bad, last))) == [(4, "a"), (5, "b"), (5, error)]
-    assert released == ["last"]
+    first = marbles.cold("                     ----a|")
+    bad = marbles.cold("                       -b#", error=error)
+    last = marbles.cold("                      -c-------c|")
+    probe = marbles.probe()
+    together = concat_eager(just(first, bad, last)).pipe(probe)
+    marbles.expect(together).to_be("           ----a(b#)", error=error)
+    marbles.expect_subscriptions(first).to_be("^----!")
+    marbles.expect_subscriptions(bad).to_be("  ^-!")
+    marbles.expect_subscriptions(last).to_be(" ^----!")
+    marbles.flush()
+    assert probe.errors == [error]
 
 
-def test_the_outer_error_comes_after_what_was_there_before_it() -> None:
+def test_the_outer_error_comes_after_what_was_there_before_it(marbles: Marbles) -> None:
     error = ValueError("broken")
-    outer = rx.concat(just(marbles("----a|")), rx.throw(error))
-    assert timeline(concat_eager(outer)) == [(4, "a"), (5, error)]
+    probe = marbles.probe()
+    inner = marbles.cold("          ----a|")
+    outer = marbles.cold("          (x#)", x=inner, error=error)
+    together = concat_eager(outer).pipe(probe)
+    marbles.expect(together).to_be("----a#", error=error)
+    marbles.flush()
+    assert probe.errors == [error]
 
 
-def test_what_the_mapping_raises_is_an_error_in_its_place() -> None:
+def test_what_the_mapping_raises_is_an_error_in_its_place(marbles: Marbles) -> None:
+    inner = marbles.cold("          --a-|")
+
     def mapped(thing: Any) -> Observable[Any]:
         if thing == 2:
             raise ValueError("no two")
-        return marbles(f"--{thing}x|")
+        return inner
 
-    [first, (at, error)] = timeline(concat_eager(just(1, 2), mapped))
-    assert (first, at, str(error)) == ((2, "1x"), 4, "no two")
+    together = concat_eager(just(1, 2), mapped)
+    marbles.expect(together).to_be("--a-#", error=ValueError("no two"))
 
 
 @virtual
@@ -164,19 +184,21 @@ def test_the_order_is_that_of_the_sources_whatever_the_timing(
             for n in range(len(lanes))
         ]
     )
-    entries = timeline(concat_eager(outer, lambda n: lane(n, *lanes[n][1:])))
+    with Marbles() as marbles:
+        probe = marbles.probe()
+        together = concat_eager(outer, lambda n: lane(n, *lanes[n][1:])).pipe(probe)
+        marbles.at(0, lambda: together.subscribe(None, lambda error: None))
     expected: list[Any] = []
+    ends: tuple[list[Exception], int] = ([], 1)
     for n, (_, gaps, fails) in enumerate(lanes):
         expected += [(n, at) for at in range(len(gaps))]
         if fails:
-            expected.append(error)
+            ends = ([error], 0)
             break
-    else:
-        expected.append(END)
-    order = [item for _, item in entries]
     arrived = sorted(range(len(lanes)), key=lambda n: sum(gap for gap, *_ in lanes[: n + 1]))
     assert arrived == list(range(len(lanes)))
-    assert order == expected
+    assert probe.items == expected
+    assert (probe.errors, probe.completions) == ends
 
 
 def test_sources_of_other_threads_are_heard_in_order() -> None:
@@ -205,29 +227,53 @@ def test_sources_of_other_threads_are_heard_in_order() -> None:
 # in_turn
 
 
-def test_messages_start_at_once_and_come_when_the_one_before_has_ended() -> None:
-    a, b = MessageStream(marbles("--a|")), MessageStream(marbles("-b------|"))
-    note = StateUpdate("note")
-    block = Block("block", just(MessageStream(marbles("-c|"))))
-    assert timeline(in_turn(just(a, note, b, block))) == [
-        *((0, a), (3, note), (3, b), (8, block), (8, END)),
-    ]
+def test_messages_start_at_once_and_come_when_the_one_before_has_ended(marbles: Marbles) -> None:
+    one = marbles.cold("                       --a|")
+    two = marbles.cold("                       -b--------------|")
+    three = marbles.cold("                     -c|")
+    a, b, c = MessageStream(one), MessageStream(two), MessageStream(three)
+    note, block, probe = StateUpdate("note"), Block("block", just(c)), marbles.probe()
+    marbles.expect(in_turn(just(a, note, b, block)).pipe(probe), state=True).to_be(
+        """
+               m1-(<note> m2)--(block|)
+        m1     --a|
+        m2     ---b------------|
+        block  ----------------(m3|)
+        m3     ----------------(c|)
+        """
+    )
+    marbles.expect_subscriptions(one).to_be("  ^--!")
+    marbles.expect_subscriptions(two).to_be("  ^---------------!")
+    marbles.expect_subscriptions(three).to_be("^-!")
+    marbles.flush()
+    assert probe.items == [a, note, b, block]
     assert (b.result is not None, block.ended) == (True, True)
 
 
-def test_a_failed_message_lets_the_next_one_come() -> None:
-    bad, good = MessageStream(rx.throw(ValueError())), MessageStream(marbles("-a|"))
-    assert [item for _, item in timeline(in_turn(just(bad, good)))] == [bad, good, END]
+def test_a_failed_message_lets_the_next_one_come(marbles: Marbles) -> None:
+    bad, good = marbles.message("#"), marbles.message("-a-----|")
+    probe = marbles.probe()
+    marbles.expect(in_turn(just(bad, good)).pipe(probe)).to_be(
+        """
+            (m1 m2)|
+        m1  #
+        m2  -a-----|
+        """
+    )
+    marbles.flush()
+    assert probe.items == [bad, good]
 
 
-@pytest.mark.parametrize("turns", [1, 2])
-def test_leaving_lets_go_of_what_was_started(turns: int) -> None:
-    @virtual
-    async def test() -> None:
-        a, b = MessageStream(marbles("--a|")), MessageStream(rx.never())
-        subscription = in_turn(just(a, b)).subscribe()
-        await asyncio.sleep(turns * 2)
-        subscription.dispose()
-        assert (a.interrupted, b.interrupted) == (turns == 1, True)
-
-    test()
+@pytest.mark.parametrize(
+    ("left", "first", "second"), [("^-!", "^-!", "^-!"), ("^------!", "^---!", "^------!")]
+)
+def test_leaving_lets_go_of_what_was_started(marbles: Marbles, left: str, first: str, second: str) -> None:
+    one = marbles.cold("                                ---a|")
+    two = marbles.cold("                                ---------b|")
+    a, b = MessageStream(one), MessageStream(two)
+    nothing = in_turn(just(a, b)).pipe(ops.ignore_elements())
+    marbles.expect(nothing, unsubscribe_at=left).to_be("-")
+    marbles.expect_subscriptions(one).to_be(first)
+    marbles.expect_subscriptions(two).to_be(second)
+    marbles.flush()
+    assert (a.interrupted, b.interrupted) == (left == first, True)

@@ -177,6 +177,23 @@ def test_single_characters_stand_side_by_side_as_in_rxjs() -> None:
         """)
 
 
+def test_values_that_are_longer_than_their_time_make_room_and_the_frame_stays() -> None:
+    assert characters("-ab-a|", "-ab-b|", {"a": "Hello", "b": "you"}) == lines("""
+        expected  -Hello you Hello|
+        actual    -Hello you you  |
+                             ^ expected 'Hello' at 4 s, but 'you' came
+        """)
+    expected = parse("--m---|\nm  --a-b|", {"a": "Hello", "b": "you"})
+    actual = parse("--m---|\nm  --a-c|", {"a": "Hello", "c": "all"})
+    assert picture(expected, actual) == lines("""
+        expected     --m-    -  -|
+        actual       --m-    -  -|
+        expected  m  --Hello you|
+        actual    m  --Hello all|
+                             ^ expected 'you' at 4 s, but 'all' came
+        """)
+
+
 def test_a_letter_that_was_said_is_no_name() -> None:
     assert characters("-xv|", "-xv-|", {"v": 5}).endswith("\nwhere y = 5")
 

@@ -34,23 +34,11 @@ from rxagents import (
     stream,
 )
 from rxagents.operators import answer, text
-from rxagents.testing import timeline, virtual
+from rxagents.testing.marbles import Marbles
 
 from .listening import heard
 
 WAIT = 10.0
-
-
-def silence(seconds: float) -> rx.Observable[Any]:
-    return rx.timer(seconds).pipe(rx_ops.ignore_elements())
-
-
-def later(seconds: float, thing: Any) -> rx.Observable[Any]:
-    return rx.timer(seconds).pipe(rx_ops.map(lambda _: thing))
-
-
-def talker(_: Any) -> rx.Observable[str]:
-    return rx.concat(rx.of("Hi"), later(1.0, "!"), silence(1.0))
 
 
 class Held:
@@ -82,24 +70,34 @@ def kinds(markers: list[Any]) -> list[str]:
 # -- the diagram
 
 
-def test_a_run_and_its_markers_are_as_drawn() -> None:
-    """run --(q B)------| , markers --(start delta)-delta-(response end result|)"""
-    workflow = Workflow(Agent("a", talker))
+def test_a_run_and_its_markers_are_as_drawn(marbles: Marbles) -> None:
+    asked = marbles.cold("                     -(q|)")
+    talker = Agent("a", marbles.llm("          Hi-!--|", "Hi-!--|"))
     run = Run(
-        say(later(1.0, "q")).pipe(
-            rx_ops.publish(lambda said: rx.merge(said, said.pipe(workflow.askable)))  # type: ignore[arg-type]
+        say(asked).pipe(
+            rx_ops.publish(lambda said: rx.merge(said, said.pipe(talker)))  # type: ignore[arg-type]
         ),
         Conversation(),
     )
-    entries = [(at, item if item == "|" else type(item)) for at, item in timeline(run)]
-    assert entries == [(1.0, MessageStream), (1.0, Block), (3.0, "|")]
-
-    run = Run(Agent("a", talker)(say(later(1.0, "q"))), Conversation())
-    marked = [(at, item if item == "|" else item[0]) for at, item in timeline(run.markers())]
-    assert marked == [
-        (1.0, "start"), (1.0, "delta"), (2.0, "delta"),
-        (3.0, "response"), (3.0, "end"), (3.0, "result"), (3.0, "|"),
-    ]  # fmt: skip
+    marbles.expect(run).to_be(
+        """
+            -(m1 a)|
+        m1  -(q|)
+        a   -m2----|
+        m2  -Hi-!--|
+        """
+    )
+    probe = marbles.probe()
+    run = Run(talker(say(asked)), Conversation())
+    marbles.expect_markers(run.markers().pipe(probe)).to_be(
+        [
+            (1, "start", "a"), (1, "delta", "Hi"), (4, "delta", "!"),
+            (7, "response", "Hi!"), (7, "end", "a"), (7, "result", "done"),
+        ]
+    )  # fmt: skip
+    marbles.expect_subscriptions(probe).to_be("^------!")
+    marbles.flush()
+    assert probe.completions == 1
 
 
 # -- hot
@@ -152,12 +150,17 @@ def test_a_run_can_be_read_as_text_and_as_answer_while_it_goes_on_and_after() ->
         iter(run)
 
 
-@virtual
-async def test_a_run_can_be_awaited_often_and_iterated() -> None:
-    run = Workflow(Agent("a", ScriptedLLM(["one two"], delay=1.0))).start("Hi")
-    results = await asyncio.gather(run, run)
-    assert results[0] is results[1] is run.result is await run
-    assert [type(item) async for item in run] == [MessageStream, Block]
+def test_a_run_can_be_awaited_often_and_iterated(marbles: Marbles) -> None:
+    llm = marbles.llm("                      -one-_two|")
+    marbles.expect_subscriptions(llm).to_be("^--------!")
+
+    async def main() -> None:
+        run = Workflow(Agent("a", llm)).start("Hi")
+        results = await asyncio.gather(run, run)
+        assert results[0] is results[1] is run.result is await run
+        assert [type(item) async for item in run] == [MessageStream, Block]
+
+    marbles.run(main())
 
 
 def test_a_run_can_be_awaited_on_another_loop_than_its_own() -> None:
@@ -188,13 +191,18 @@ def test_awaiting_from_many_loops_while_it_ends_never_hangs() -> None:
         assert list(pool.map(one, range(100))) == [["done", "done"]] * 100
 
 
-@virtual
-async def test_waiting_for_a_run_does_not_cancel_it_when_the_waiter_gives_up() -> None:
-    run = Workflow(Agent("a", ScriptedLLM(["one two three"], delay=10.0))).start("Hi")
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(main_again(run), 15.0)
-    assert not run.ended
-    assert (await run).text == "one two three"
+def test_waiting_for_a_run_does_not_cancel_it_when_the_waiter_gives_up(marbles: Marbles) -> None:
+    llm = marbles.llm("                      --one-_two-_three|")
+    marbles.expect_subscriptions(llm).to_be("^----------------!")
+
+    async def main() -> None:
+        run = Workflow(Agent("a", llm)).start("Hi")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(main_again(run), 8.0)
+        assert not run.ended
+        assert (await run).text == "one two three"
+
+    marbles.run(main())
 
 
 # -- cancelling

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Callable
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 import reactivex as rx
@@ -32,84 +35,90 @@ from rxagents import (
 )
 from rxagents.llm.replies import Reply
 from rxagents.llm.requests import ChatRequest
-from rxagents.operators import markers, messages, responses, text, transcript, until
+from rxagents.operators import markers, messages, text, transcript, until
 from rxagents.sinks import just
-from rxagents.testing.timelines import END, timeline
+from rxagents.testing import Marbles
+from rxagents.testing.drawn_models import MarbleLLM
 
 
-def marbles(diagram: str, **lookup: Any) -> Observable[Any]:
-    return rx.from_marbles(diagram, timespan=1.0, lookup=lookup)
+def only(*marks: str) -> Callable[[Observable[Any]], Observable[Any]]:
+    return ops.filter(lambda marker: marker[0] in marks)
 
 
-def values(source: Observable[Any]) -> list[Any]:
-    return [item for _, item in timeline(source)]
+def speakers(source: Observable[Any]) -> Observable[str]:
+    return source.pipe(markers(), only("response"), ops.map(lambda marker: marker[1][0]["name"]))
 
 
-def marks_of(source: Observable[Any], **options: Any) -> list[Any]:
-    *marks, end = values(source.pipe(markers(**options)))
-    assert end == END
-    return marks
+def result(source: Observable[Any]) -> Observable[Any]:
+    return source.pipe(markers(), ops.last())
 
 
-def result_of(source: Observable[Any]) -> str:
-    return str(marks_of(source)[-1][1])
+def chosen(agent_id: str, reason: str = "why") -> str:
+    return json.dumps({"agent_id": agent_id, "reason": reason})
 
 
-def speakers(source: Observable[Any]) -> list[str]:
-    return [content[0]["name"] for mark, content in marks_of(source) if mark == "response"]
-
-
-def chosen(agent_id: str, reason: str = "why") -> dict[str, str]:
-    return {"agent_id": agent_id, "reason": reason}
+def router(marbles: Marbles, *ids: str) -> MarbleLLM:
+    return marbles.llm(*(f"({id}|)" for id in ids), **{id: chosen(id) for id in ids})
 
 
 def talker(id: str, said: str | None = None) -> Agent:
     return Agent(id, lambda request: rx.of(said or id))
 
 
-def router(*ids: str) -> ScriptedLLM:
-    return ScriptedLLM([chosen(id) for id in ids])
-
-
 def team(llm: Any, *members: Any, id: str = "team", **options: Any) -> Team:
     return Team(llm, members or [talker("a"), talker("b")], id, **options)
 
 
+RESPONSE = ("response", ANY)
 STOPPER = as_agent("stopper", lambda source: just(StateUpdate("stop", stop="enough")))
 
 
 # -- turns
 
 
-def test_members_take_turns_in_one_block_as_the_diagram_draws_it() -> None:
-    a = as_agent("A", lambda source: just(MessageStream(marbles("a--|"))))
-    b = as_agent("B", lambda source: just(MessageStream(marbles("b-|"))))
-    both = team(router("A", "B"), a, b, max_turns=2)
-    source = marbles("-q-|", q=MessageStream.of(UserMessage("q")))
-    (at, block), end = timeline(source.pipe(both))
-    assert (at, block.name, end) == (3, "team", (3, END))
-    both.llm = router("A", "B")
-    entries = timeline(source.pipe(both, markers()))
-    shown = [
-        (at, str(mark), content) for at, (mark, content) in entries[:-1] if mark in ("start", "end", "result")
-    ]
-    assert shown == [
-        *((3, "start", "team"), (3, "start", "A"), (6, "end", "A"), (6, "start", "B"), (8, "end", "B")),
-        *((8, "end", "team"), (8, "result", "max-turns")),
-    ]
+def test_members_take_turns_in_one_block_as_the_diagram_draws_it(marbles: Marbles) -> None:
+    source = marbles.cold("-q-|", q=MessageStream.of(UserMessage("q")))
+    said_a = marbles.cold("   a--|")
+    said_b = marbles.cold("      b-|")
+    a = as_agent("A", lambda source: just(MessageStream(said_a)))
+    b = as_agent("B", lambda source: just(MessageStream(said_b)))
+    drawn, marked = (team(router(marbles, "A", "B"), a, b, max_turns=2) for _ in range(2))
+    marbles.expect(source.pipe(drawn)).to_be(
+        """
+              ---(team|)
+        team  ---A--B-|
+        A     ---m1-|
+        m1    ---a--|
+        B     ------m2|
+        m2    ------b-|
+        """
+    )
+    ended = marbles.probe()
+    shown = source.pipe(marked, markers(), only("start", "end", "result"), ended)
+    marbles.expect_markers(shown).to_be(
+        [
+            *((3, "start", "team"), (3, "start", "A"), (6, "end", "A"), (6, "start", "B"), (8, "end", "B")),
+            *((8, "end", "team"), (8, "result", "max-turns")),
+        ]
+    )
+    marbles.flush()
+    assert ended.completions == 1
 
 
-def test_a_member_hears_the_conversation_so_far() -> None:
-    llm = ScriptedLLM(["one", "two"])
+def test_a_member_hears_the_conversation_so_far(marbles: Marbles) -> None:
+    llm = marbles.llm("(one|)", "(two|)")
     a, b = Agent("a", llm), Agent("b", llm)
-    values(say(SystemMessage("s"), "q").pipe(team(router("a", "b"), a, b, max_turns=2), text()))
+    both = team(router(marbles, "a", "b"), a, b, max_turns=2)
+    marbles.expect(say(SystemMessage("s"), "q").pipe(both, text("/"))).to_be("(one / two|)")
+    marbles.flush()
     assert [message["content"] for message in llm.requests[1].messages] == ["s", "q", "one"]
     assert llm.requests[1].messages[2] == {"role": "assistant", "content": "one", "name": "a"}
 
 
-def test_the_model_chooses_who_is_next_with_structured_output() -> None:
-    llm = router("b", "a", "b")
-    assert speakers(say("q").pipe(team(llm, max_turns=3))) == ["b", "a", "b"]
+def test_the_model_chooses_who_is_next_with_structured_output(marbles: Marbles) -> None:
+    llm = router(marbles, "b", "a", "b")
+    marbles.expect(say("q").pipe(team(llm, max_turns=3), speakers)).to_be("(b a b|)")
+    marbles.flush()
     schema = llm.requests[0].response_format["json_schema"]["schema"]  # type: ignore[index]
     assert schema["properties"]["agent_id"]["enum"] == ["a", "b"]
     assert [request.agent for request in llm.requests] == ["team"] * 3
@@ -117,27 +126,30 @@ def test_the_model_chooses_who_is_next_with_structured_output() -> None:
 
 
 @pytest.mark.parametrize("how", ["option", "constraint"])
-def test_without_structured_output_the_model_answers_in_words(how: str) -> None:
+def test_without_structured_output_the_model_answers_in_words(marbles: Marbles, how: str) -> None:
     options = {"use_structured_output": False} if how == "option" else {}
     constraints = LLMConstraints(structured_output=how == "option")
-    llm = ScriptedLLM(["Let b speak.", "a"], constraints=constraints)
-    assert speakers(say("q").pipe(team(llm, max_turns=2, **options))) == ["b", "a"]
+    llm = marbles.llm("('Let b speak.'|)", "(a|)", constraints=constraints)
+    marbles.expect(say("q").pipe(team(llm, max_turns=2, **options), speakers)).to_be("(b a|)")
+    marbles.flush()
     assert llm.requests[0].response_format is None
 
 
-def test_a_model_that_answers_in_words_all_the_same_is_understood() -> None:
-    assert speakers(say("q").pipe(team(ScriptedLLM(["b"]), max_turns=1))) == ["b"]
+def test_a_model_that_answers_in_words_all_the_same_is_understood(marbles: Marbles) -> None:
+    llm = marbles.llm("(b|)")
+    marbles.expect(say("q").pipe(team(llm, max_turns=1), speakers)).to_be("(b|)")
 
 
-def test_where_there_is_only_one_to_choose_the_model_is_not_asked() -> None:
-    llm = ScriptedLLM([])
-    assert speakers(say("q").pipe(team(llm, talker("a"), max_turns=3))) == ["a"] * 3
-    assert llm.requests == []
+def test_where_there_is_only_one_to_choose_the_model_is_not_asked(marbles: Marbles) -> None:
+    llm = marbles.llm()
+    marbles.expect(say("q").pipe(team(llm, talker("a"), max_turns=3), speakers)).to_be("(a a a|)")
+    marbles.expect_subscriptions(llm).to_be()
 
 
-def test_a_wrong_choice_is_asked_again_with_the_error_told() -> None:
-    llm = ScriptedLLM([chosen("bob"), "nobody", chosen("b")])
-    assert speakers(say("q").pipe(team(llm, max_turns=1))) == ["b"]
+def test_a_wrong_choice_is_asked_again_with_the_error_told(marbles: Marbles) -> None:
+    llm = marbles.llm("(bob|)", "(nobody|)", "(b|)", bob=chosen("bob"), b=chosen("b"))
+    marbles.expect(say("q").pipe(team(llm, max_turns=1), speakers)).to_be("(b|)")
+    marbles.flush()
     told = [message["content"] for message in llm.requests[2].messages if message["role"] == "user"][1:]
     assert told == [
         "'bob' is no member; the choice is between: a, b. Choose again.",
@@ -145,51 +157,59 @@ def test_a_wrong_choice_is_asked_again_with_the_error_told() -> None:
     ]
 
 
-def test_after_three_wrong_choices_the_team_fails() -> None:
-    llm = ScriptedLLM([chosen("bob")] * 4)
-    (*_, error) = values(say("q").pipe(team(llm), text()))
-    assert isinstance(error, RoutingError)
+def test_after_three_wrong_choices_the_team_fails(marbles: Marbles) -> None:
+    llm = marbles.llm(lambda request: "-(bob|)", bob=chosen("bob"))
+    failed = marbles.probe()
+    marbles.expect(say("q").pipe(team(llm), text(), failed)).to_be("---#", error=RoutingError)
+    marbles.expect_subscriptions(llm).to_be("                       ^!", "-^!", "--^!")
+    marbles.flush()
+    (error,) = failed.errors
     assert "'bob' is no member" in str(error)
     assert error.__notes__ == ["in team > router"]
-    assert len(llm.requests) == 3
 
 
-def test_the_tries_are_counted_for_each_choice_anew() -> None:
-    wrong = [chosen("bob")] * 2
-    llm = ScriptedLLM([*wrong, chosen("a"), *wrong, chosen("b")])
-    assert speakers(say("q").pipe(team(llm, max_turns=2))) == ["a", "b"]
+def test_the_tries_are_counted_for_each_choice_anew(marbles: Marbles) -> None:
+    llm = router(marbles, "bob", "bob", "a", "bob", "bob", "b")
+    marbles.expect(say("q").pipe(team(llm, max_turns=2), speakers)).to_be("(a b|)")
+    marbles.flush()
     assert [len(request.messages) for request in llm.requests] == [2, 4, 6, 2, 4, 6]
 
 
-def test_the_prompt_may_be_replaced_and_holds_the_members_and_the_history() -> None:
-    llm = router("a")
+def test_the_prompt_may_be_replaced_and_holds_the_members_and_the_history(marbles: Marbles) -> None:
+    llm = router(marbles, "a")
     prompted = team(llm, system_prompt="Who? {agents} / {history} / {x}", max_turns=1)
-    values(say('{"a": "{agents}"}').pipe(prompted, text()))
+    marbles.expect(say('{"a": "{agents}"}').pipe(prompted, text())).to_be("(a|)")
+    marbles.flush()
     assert llm.requests[0].messages[0]["content"] == (
         'Who? - agent_id: a\n- agent_id: b / user: {"a": "{agents}"} / {x}'
     )
 
 
-def test_the_tools_of_the_members_are_shown_when_asked() -> None:
+def test_the_tools_of_the_members_are_shown_when_asked(marbles: Marbles) -> None:
     def look() -> None:
         """Looks."""
 
     members = [Agent("a", lambda request: rx.of("x"), "Knows", tools=[look]), talker("b")]
-    for shown in (False, True):
-        llm = router("a")
-        values(say("q").pipe(team(llm, *members, include_tools_descriptions=shown, max_turns=1), text()))
-        assert ("tool look: Looks." in llm.requests[0].messages[0]["content"]) == shown
+    hidden, shown = router(marbles, "a"), router(marbles, "a")
+    for asked, llm in ((False, hidden), (True, shown)):
+        knowing = team(llm, *members, include_tools_descriptions=asked, max_turns=1)
+        marbles.expect(say("q").pipe(knowing, text())).to_be("(x|)")
+    marbles.flush()
+    assert "tool look: Looks." not in hidden.requests[0].messages[0]["content"]
+    assert "tool look: Looks." in shown.requests[0].messages[0]["content"]
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_a_reading_strategy_chooses_what_the_model_sees(is_async: bool) -> None:
+def test_a_reading_strategy_chooses_what_the_model_sees(marbles: Marbles, is_async: bool) -> None:
     async def later(heard: Transcript) -> Any:
         await asyncio.sleep(1)
         return heard[-1:]
 
-    llm = router("a")
+    llm = router(marbles, "a")
     strategy = later if is_async else lambda heard: heard[-1:]
-    values(say("first", "two").pipe(team(llm, reading_strategy=strategy, max_turns=1), text()))
+    reading = team(llm, reading_strategy=strategy, max_turns=1)
+    marbles.expect(say("first", "two").pipe(reading, text())).to_be("-(a|)" if is_async else "(a|)")
+    marbles.flush()
     assert "user: first" not in llm.requests[0].messages[0]["content"]
     assert "user: two" in llm.requests[0].messages[0]["content"]
 
@@ -197,89 +217,87 @@ def test_a_reading_strategy_chooses_what_the_model_sees(is_async: bool) -> None:
 # -- transitions
 
 
-def test_transitions_go_by_member_or_by_id_and_narrow_the_choice() -> None:
+def test_transitions_go_by_member_or_by_id_and_narrow_the_choice(marbles: Marbles) -> None:
     a, b, c = map(talker, "abc")
-    llm = router("a", "c")
+    llm = router(marbles, "a", "c")
     transitions = {a: ["b", c], "b": [a], c: ["b"]}
-    entries = speakers(say("q").pipe(team(llm, a, b, c, allowed_transitions=transitions, max_turns=4)))
-    assert entries == ["a", "c", "b", "a"]
+    three = team(llm, a, b, c, allowed_transitions=transitions, max_turns=4)
+    marbles.expect(say("q").pipe(three, speakers)).to_be("(a c b a|)")
+    marbles.flush()
     schemas = [request.response_format["json_schema"]["schema"] for request in llm.requests]  # type: ignore[index]
     assert [schema["properties"]["agent_id"]["enum"] for schema in schemas] == [["a", "b", "c"], ["b", "c"]]
 
 
-def test_who_is_no_key_has_no_follower_and_the_team_is_done() -> None:
+def test_who_is_no_key_has_no_follower_and_the_team_is_done(marbles: Marbles) -> None:
     for transitions in ({"a": ["b"]}, {"a": ["b"], "b": []}):
-        both = team(router("a"), allowed_transitions=transitions)
-        assert [mark for mark in marks_of(say("q").pipe(both)) if mark[0] == "result"] == [("result", "done")]
-        both.llm = router("a")
-        assert speakers(say("q").pipe(both)) == ["a", "b"]
+        both, again = (team(router(marbles, "a"), allowed_transitions=transitions) for _ in range(2))
+        marbles.expect(say("q").pipe(both, speakers)).to_be("(a b|)")
+        marbles.expect(say("q").pipe(again, markers(), only("result"))).to_be("(r|)", r=("result", "done"))
 
 
-def test_a_choice_that_is_not_allowed_is_told_so() -> None:
+def test_a_choice_that_is_not_allowed_is_told_so(marbles: Marbles) -> None:
     a, b, c = map(talker, "abc")
-    llm = router("a", "a", "c")
-    assert speakers(say("q").pipe(team(llm, a, b, c, allowed_transitions={a: [b, c]}))) == ["a", "c"]
+    llm = router(marbles, "a", "a", "c")
+    three = team(llm, a, b, c, allowed_transitions={a: [b, c]})
+    marbles.expect(say("q").pipe(three, speakers)).to_be("(a c|)")
+    marbles.flush()
     assert "a may not speak now; the choice is between: b, c." in llm.requests[2].messages[-1]["content"]
 
 
-def test_nothing_is_kept_between_two_runs() -> None:
-    llm = router("a", "b", "b", "a")
+def test_nothing_is_kept_between_two_runs(marbles: Marbles) -> None:
+    llm = router(marbles, "a", "b", "b", "a")
     both = team(llm, allowed_transitions={"a": ["b", "a"], "b": ["a", "b"]}, max_turns=2)
-    assert speakers(say("q").pipe(both)) == ["a", "b"]
-    assert speakers(say("q").pipe(both)) == ["b", "a"]
+    marbles.expect(say("q").pipe(both, speakers)).to_be("(a b|)")
+    marbles.expect(say("q").pipe(both, speakers)).to_be("-(^b a|)")
+    marbles.flush()
     assert "b: b" not in llm.requests[2].messages[0]["content"]
 
 
-def test_two_runs_of_one_team_at_once_do_not_meet() -> None:
-    def model(request: ChatRequest) -> Observable[Any]:
+def test_two_runs_of_one_team_at_once_do_not_meet(marbles: Marbles) -> None:
+    def choice(request: ChatRequest) -> str:
         system = request.messages[0]["content"]
         first, second = ("a", "b") if "user: one" in system else ("b", "a")
-        return rx.of(second if f"{first}: " in system else first)
+        return f"({second}|)" if f"{first}: " in system else f"({first}|)"
 
-    def slow(id: str) -> Agent:
-        return Agent(id, lambda request: marbles("-x|"))
-
+    a, b = (Agent(id, marbles.llm("-x|", "-x|")) for id in "ab")
     both = team(
-        model, slow("a"), slow("b"), max_turns=2, allowed_transitions={"a": ["b", "a"], "b": ["a", "b"]}
+        marbles.llm(choice), a, b, max_turns=2, allowed_transitions={"a": ["b", "a"], "b": ["a", "b"]}
     )
-    runs = [
-        say(word).pipe(both, responses(), ops.map(lambda m, word=word: (word, m.name)))
-        for word in ("one", "two")
-    ]
-    heard = values(rx.merge(*runs))[:-1]
-    assert [name for word, name in heard if word == "one"] == ["a", "b"]
-    assert [name for word, name in heard if word == "two"] == ["b", "a"]
+    marbles.expect(say("one").pipe(both, speakers)).to_be("--a-(b|)")
+    marbles.expect(say("two").pipe(both, speakers)).to_be("--b-(a|)")
 
 
 # -- the ends
 
 
-def test_a_members_stop_ends_the_team() -> None:
-    marks = marks_of(say("q").pipe(team(router("a", "stopper"), talker("a"), STOPPER)), state=True)
-    assert marks[-1] == ("result", "agent-stop")
+def test_a_members_stop_ends_the_team(marbles: Marbles) -> None:
+    stopped = team(router(marbles, "a", "stopper"), talker("a"), STOPPER)
+    last = say("q").pipe(stopped, markers(state=True), ops.last())
+    marbles.expect(last).to_be("(r|)", r=("result", "agent-stop"))
 
 
-def test_the_unattended_user_ends_the_team() -> None:
-    llm = router("a", "user")
-    marks = marks_of(say("q").pipe(team(llm, talker("a"), User(mode="unattended"))))
-    assert [content for mark, content in marks if mark == "start"] == ["team", "a"]
-    assert marks[-1] == ("result", "agent-stop")
+def test_the_unattended_user_ends_the_team(marbles: Marbles) -> None:
+    left = team(router(marbles, "a", "user"), talker("a"), User(mode="unattended"))
+    marbles.expect(say("q").pipe(left, markers(), only("start", "result"))).to_be(
+        "(tar|)", t=("start", "team"), a=("start", "a"), r=("result", "agent-stop")
+    )
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_the_stop_callback_ends_the_team_after_a_turn(is_async: bool) -> None:
+def test_the_stop_callback_ends_the_team_after_a_turn(marbles: Marbles, is_async: bool) -> None:
     async def later(heard: Transcript) -> bool:
         await asyncio.sleep(1)
         return len(heard) > 4
 
     callback = later if is_async else lambda heard: len(heard) > 4
-    stopped = team(ScriptedLLM([]), talker("a"), stop_callback=callback)
-    marks = marks_of(say(SystemMessage("s"), "q").pipe(stopped))
-    assert [str(mark) for mark, _ in marks].count("response") == 3
-    assert marks[-1] == ("result", "callback-stop")
+    stopped = team(marbles.llm(), talker("a"), stop_callback=callback)
+    heard = say(SystemMessage("s"), "q").pipe(stopped, markers(), only("response", "result"))
+    marbles.expect(heard).to_be(
+        "aaa(r|)" if is_async else "(aaar|)", a=RESPONSE, r=("result", "callback-stop")
+    )
 
 
-def test_the_stop_callback_gets_the_conversation() -> None:
+def test_the_stop_callback_gets_the_conversation(marbles: Marbles) -> None:
     seen: list[Any] = []
 
     def callback(heard: Transcript) -> bool:
@@ -297,176 +315,180 @@ def test_the_stop_callback_gets_the_conversation() -> None:
             "x",
         ]
 
-    llm = ScriptedLLM([Reply('{"agent_id": "a", "reason": ""}', usage=Usage(total_tokens=7))])
-    source = say(SystemMessage("s"), "q")
-    assert result_of(source.pipe(team(llm, a, talker("b"), stop_callback=callback))) == "callback-stop"
+    llm = ScriptedLLM([Reply(chosen("a"), usage=Usage(total_tokens=7))])
+    stopped = say(SystemMessage("s"), "q").pipe(team(llm, a, talker("b"), stop_callback=callback))
+    marbles.expect(stopped.pipe(result)).to_be("(r|)", r=("result", "callback-stop"))
+    marbles.flush()
     assert seen == [(3, ["s", "q", "x"], "s", "a", 3, "user")]
 
 
-def test_tool_messages_are_not_counted() -> None:
-    from rxagents.llm.replies import Call
-
-    async def look() -> str:
-        return "x"
-
+def test_tool_messages_are_not_counted(marbles: Marbles) -> None:
     counted: list[int] = []
-    member = Agent("a", ScriptedLLM([Call("look"), "ok"]), tools=[look])
-    values(
-        say("q").pipe(
-            team(ScriptedLLM([]), member, stop_callback=lambda heard: counted.append(len(heard)) or True),
-            text(),
-        )
-    )  # type: ignore[func-returns-value]
+
+    def callback(heard: Transcript) -> bool:
+        counted.append(len(heard))
+        return True
+
+    member = Agent("a", marbles.llm("(@look|)", "(ok|)"), tools=[marbles.tool("look", "(x|)")])
+    counting = team(marbles.llm(), member, stop_callback=callback)
+    marbles.expect(say("q").pipe(counting, text())).to_be("(ok|)")
+    marbles.flush()
     assert counted == [2]
 
 
-def test_it_ends_after_so_many_turns() -> None:
-    entries = marks_of(say("q").pipe(team(ScriptedLLM([]), talker("a"), max_turns=7)))
-    assert [str(mark) for mark, _ in entries].count("response") == 7
-    assert entries[-1] == ("result", "max-turns")
+def test_it_ends_after_so_many_turns(marbles: Marbles) -> None:
+    seven = say("q").pipe(team(marbles.llm(), talker("a"), max_turns=7))
+    marbles.expect(seven.pipe(markers(), only("response", "result"))).to_be(
+        "(aaaaaaar|)", a=RESPONSE, r=("result", "max-turns")
+    )
     assert team(ScriptedLLM([]), talker("a")).max_turns == 50
 
 
-def test_a_member_that_fails_fails_the_team() -> None:
-    llm = router("a", "b")
-    failing = Agent("b", lambda request: rx.throw(ValueError("no")))
-    marks = marks_of(say("q").pipe(team(llm, talker("a"), failing)))
-    assert [(str(mark), content) for mark, content in marks[-4:]] == [
-        ("error", {"type": "ValueError", "message": "no", "where": "team > b"}),
-        *(("end", "b"), ("end", "team"), ("result", "agent-error")),
-    ]
+def test_a_member_that_fails_fails_the_team(marbles: Marbles) -> None:
+    failing = Agent("b", marbles.llm("--#", error=ValueError("no")))
+    both = team(router(marbles, "a", "b"), talker("a"), failing)
+    marbles.expect(say("q").pipe(both, markers(), ops.take_last(4))).to_be(
+        "--(e b t r|)",
+        e=("error", {"type": "ValueError", "message": "no", "where": "team > b"}),
+        b=("end", "b"),
+        t=("end", "team"),
+        r=("result", "agent-error"),
+    )
 
 
-def test_a_router_that_fails_keeps_its_cause() -> None:
+def test_a_router_that_fails_keeps_its_cause(marbles: Marbles) -> None:
     error = ValueError("no")
     error.__cause__ = KeyError("cause")
-    (raised,) = values(say("q").pipe(team(lambda request: rx.throw(error)), text()))
-    assert raised is error
+    failed = marbles.probe()
+    routed = team(marbles.llm("--#", error=error))
+    marbles.expect(say("q").pipe(routed, text(), failed)).to_be("--#", error=error)
+    marbles.flush()
+    assert failed.errors == [error]
     assert error.__notes__ == ["in team > router"]
     assert isinstance(error.__cause__, KeyError)
 
 
-def test_a_router_that_gives_no_observable_is_named() -> None:
-    (error,) = values(say("q").pipe(team(lambda request: "a"), text()))
-    assert isinstance(error, ConfigurationError)
+def test_a_router_that_gives_no_observable_is_named(marbles: Marbles) -> None:
+    failed = marbles.probe()
+    routed = say("q").pipe(team(lambda request: "a"), text(), failed)
+    marbles.expect(routed).to_be("#", error=ConfigurationError)
+    marbles.flush()
+    (error,) = failed.errors
     assert "the model of team gave str" in str(error)
     assert error.__notes__ == ["in team > router"]
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_a_stop_callback_that_raises_fails_the_team(is_async: bool) -> None:
+def test_a_stop_callback_that_raises_fails_the_team(marbles: Marbles, is_async: bool) -> None:
     async def later(heard: Transcript) -> bool:
         raise ValueError("no")
 
     def callback(heard: Transcript) -> bool:
         raise ValueError("no")
 
-    (*_, error) = values(
-        say("q").pipe(
-            team(ScriptedLLM([]), talker("a"), stop_callback=later if is_async else callback), text()
-        )
-    )
-    assert error.__notes__ == ["in team > stop_callback"]
+    failed = marbles.probe()
+    stopped = team(marbles.llm(), talker("a"), stop_callback=later if is_async else callback)
+    marbles.expect(say("q").pipe(stopped, text(), failed)).to_be("(a #)", error=ValueError("no"))
+    marbles.flush()
+    assert failed.errors[0].__notes__ == ["in team > stop_callback"]
 
 
 # -- what it counts and logs
 
 
-def test_the_usage_of_the_router_counts_and_its_choices_are_logged() -> None:
+def test_the_usage_of_the_router_counts_and_its_choices_are_logged(marbles: Marbles) -> None:
     wrong = Reply("bob", usage=Usage(total_tokens=100))
-    right = Reply('{"agent_id": "b", "reason": "best"}', usage=Usage(total_tokens=10))
+    right = Reply(chosen("b", "best"), usage=Usage(total_tokens=10))
     speaker = Agent("b", ScriptedLLM([Reply("x", usage=Usage(total_tokens=1))]))
-    conversation = Conversation()
+    conversation, marks = Conversation(), marbles.probe()
     routed = team(ScriptedLLM([wrong, right]), talker("a"), speaker, max_turns=1)
-    marks = values(Workflow(routed, conversation).observe("q", state=True))[:-1]
+    observed = Workflow(routed, conversation).observe("q", state=True)
+    marbles.expect(observed.pipe(marks, ops.last())).to_be("(r|)", r=("result", "max-turns"))
+    stateless = say("q").pipe(team(router(marbles, "a"), max_turns=1), markers(), only("state"))
+    marbles.expect(stateless).to_be("|")
+    marbles.flush()
     assert conversation.metrics["total_tokens"] == 111
     assert conversation.log == (
         ("error", "team/choice", "team", "bob"),
         ("info", "team/choice", "team", "b", "best"),
         ("info", "team/max-turns", "team"),
     )
-    states = [content for mark, content in marks if mark == "state"]
+    states = [content for mark, content in marks.items if mark == "state"]
     assert [(state["kind"], state.get("agent_id"), state.get("error")) for state in states[:2]] == [
         ("choice", None, "'bob' is no member; the choice is between: a, b."),
         ("choice", "b", None),
     ]
-    assert [
-        content
-        for mark, content in marks_of(say("q").pipe(team(router("a"), max_turns=1)))
-        if mark == "state"
-    ] == []
 
 
-def test_how_it_ended_is_logged() -> None:
-    def log_of(**options: Any) -> Any:
-        members = options.pop("members", [talker("a")])
-        (folded, _) = values(say("q").pipe(team(ScriptedLLM([]), *members, **options), transcript()))
-        return folded.log[-1]
+def test_how_it_ended_is_logged(marbles: Marbles) -> None:
+    def logged(*members: Any, **options: Any) -> Observable[Any]:
+        ending = team(marbles.llm(), *(members or [talker("a")]), **options)
+        return say("q").pipe(ending, transcript(), ops.map(lambda folded: folded.log[-1]))
 
-    assert log_of(members=[STOPPER]) == ("info", "team/stop", "team")
-    assert log_of(stop_callback=lambda heard: True) == ("info", "team/callback-stop", "team")
-    assert log_of(max_turns=1) == ("info", "team/max-turns", "team")
+    marbles.expect(logged(STOPPER)).to_be("(x|)", x=("info", "team/stop", "team"))
+    callback = logged(stop_callback=lambda heard: True)
+    marbles.expect(callback).to_be("(x|)", x=("info", "team/callback-stop", "team"))
+    marbles.expect(logged(max_turns=1)).to_be("(x|)", x=("info", "team/max-turns", "team"))
 
 
 # -- nesting
 
 
-def test_a_stop_in_a_nested_team_ends_only_that_team() -> None:
-    inner = team(router("a", "stopper"), talker("a"), STOPPER, id="inner")
-    outer = team(router("inner", "b"), inner, talker("b"), id="outer", max_turns=2)
-    marks = marks_of(say("q").pipe(outer))
-    shown = [(str(mark), content) for mark, content in marks if mark in ("start", "end")]
-    assert shown == [
-        *(
-            ("start", "outer"),
-            ("start", "inner"),
-            ("start", "a"),
-            ("end", "a"),
-            ("start", "stopper"),
-            ("end", "stopper"),
-        ),
-        *(("end", "inner"), ("start", "b"), ("end", "b"), ("end", "outer")),
-    ]
-    assert marks[-1] == ("result", "max-turns")
+def test_a_stop_in_a_nested_team_ends_only_that_team(marbles: Marbles) -> None:
+    inner = team(router(marbles, "a", "stopper"), talker("a"), STOPPER, id="inner")
+    outer = team(router(marbles, "inner", "b"), inner, talker("b"), id="outer", max_turns=2)
+    ended = marbles.probe()
+    shown = say("q").pipe(outer, markers(), only("start", "end", "result"), ended)
+    marbles.expect_markers(shown).to_be(
+        [
+            *(("start", "outer"), ("start", "inner"), ("start", "a"), ("end", "a")),
+            *(("start", "stopper"), ("end", "stopper"), ("end", "inner")),
+            *(("start", "b"), ("end", "b"), ("end", "outer"), ("result", "max-turns")),
+        ]
+    )
+    marbles.flush()
+    assert ended.completions == 1
 
 
 @pytest.mark.parametrize("wrap", [False, True])
-def test_a_stop_of_the_run_ends_all_teams(wrap: bool) -> None:
+def test_a_stop_of_the_run_ends_all_teams(marbles: Marbles, wrap: bool) -> None:
     stopper: Any = as_agent("stopper", lambda source: just(StateUpdate("stop", stop="all", scope="run")))
     if wrap:
         stopper = as_agent("wrapped", stopper)
-    inner = team(router("a", stopper.id), talker("a"), stopper, id="inner")
-    outer = team(router("inner"), inner, talker("b"), id="outer")
-    around = team(ScriptedLLM([]), outer, id="around")
-    marks = marks_of(say("q").pipe(around))
-    assert [str(mark) for mark, _ in marks].count("response") == 1
-    assert marks[-1] == ("result", "agent-stop")
+    inner = team(router(marbles, "a", stopper.id), talker("a"), stopper, id="inner")
+    outer = team(router(marbles, "inner"), inner, talker("b"), id="outer")
+    around = team(marbles.llm(), outer, id="around")
+    marbles.expect(say("q").pipe(around, markers(), only("response", "result"))).to_be(
+        "(ar|)", a=RESPONSE, r=("result", "agent-stop")
+    )
 
 
-def test_a_stop_of_the_run_that_stands_in_no_block_ends_all_teams_too() -> None:
+def test_a_stop_of_the_run_that_stands_in_no_block_ends_all_teams_too(marbles: Marbles) -> None:
     class Stopping(User):
         def _block(self, transcript: Transcript) -> StateUpdate:
             return StateUpdate("stop", stop="all", scope="run")
 
-    inner = team(ScriptedLLM([]), Stopping("stopper"), id="inner")
-    marks = marks_of(say("q").pipe(team(router("inner"), inner, talker("b"), id="outer")))
-    assert [str(mark) for mark, _ in marks].count("response") == 0
-    assert marks[-1] == ("result", "agent-stop")
+    inner = team(marbles.llm(), Stopping("stopper"), id="inner")
+    outer = team(router(marbles, "inner"), inner, talker("b"), id="outer")
+    marbles.expect(say("q").pipe(outer, markers(), only("response", "result"))).to_be(
+        "(r|)", r=("result", "agent-stop")
+    )
 
 
-def test_a_stop_within_the_blocks_of_a_member_ends_its_team() -> None:
+def test_a_stop_within_the_blocks_of_a_member_ends_its_team(marbles: Marbles) -> None:
     deep = as_agent(
         "one", as_agent("two", as_agent("three", lambda source: just(StateUpdate("s", stop="x"))))
     )
-    assert result_of(say("q").pipe(team(ScriptedLLM([]), deep))) == "agent-stop"
+    stopped = say("q").pipe(team(marbles.llm(), deep), result)
+    marbles.expect(stopped).to_be("(r|)", r=("result", "agent-stop"))
 
 
-def test_what_a_stop_brings_beside_it_stays() -> None:
+def test_what_a_stop_brings_beside_it_stays(marbles: Marbles) -> None:
     stopping = StateUpdate("stop", variables={"n": 1}, stop="enough", usage=Usage(total_tokens=5))
     plain = agent(lambda heard: stopping, id="f")
-    (folded, _) = values(say("q").pipe(team(ScriptedLLM([]), plain), transcript()))
-    assert folded.variables["n"] == 1
-    assert folded.usage.total_tokens == 5
+    folded = say("q").pipe(team(marbles.llm(), plain), transcript())
+    counted = folded.pipe(ops.map(lambda t: (t.variables["n"], t.usage.total_tokens)))
+    marbles.expect(counted).to_be("(x|)", x=(1, 5))
 
 
 def nested(depth: int, innermost: Any, **options: Any) -> Any:
@@ -475,64 +497,61 @@ def nested(depth: int, innermost: Any, **options: Any) -> Any:
     return innermost
 
 
-def test_a_thousand_nested_teams_run() -> None:
-    entries = timeline(say("q").pipe(nested(1_000, Agent("a", ScriptedLLM(["Hello there"]))), markers()))
-    marks = [item for _, item in entries[:-1]]
-    assert [str(mark) for mark, _ in marks].count("start") == 1_001
-    assert [content for mark, content in marks if mark == "end"] == [
+def test_a_thousand_nested_teams_run(marbles: Marbles) -> None:
+    deep, heard = nested(1_000, Agent("a", marbles.llm("--Hello--there|"))), marbles.probe()
+    marbles.expect(say("q").pipe(deep, markers(), heard, ops.last())).to_be(
+        "--------------(r|)", r=("result", "max-turns")
+    )
+    marbles.flush()
+    assert [str(mark) for mark, _ in heard.items].count("start") == 1_001
+    assert [content for mark, content in heard.items if mark == "end"] == [
         "a",
         *(f"t{level}" for level in range(1_000)),
     ]
-    assert marks[-1] == ("result", "max-turns")
 
 
-def test_a_thousand_nested_teams_are_interrupted_and_the_model_is_cancelled() -> None:
-    gone: list[str] = []
-    source = marbles("-x-x-x-x|").pipe(ops.finally_action(lambda: gone.append("gone")))
-    deep = nested(1_000, Agent("a", lambda request: source))
-    entries = timeline(say("q").pipe(deep, until(rx.timer(4.0)), markers()))
-    marks = [item for _, item in entries[:-1]]
-    assert [str(mark) for mark, _ in marks].count("end") == 1_001
-    assert marks[-1] == ("result", "interrupted")
-    assert gone == ["gone"]
+def test_a_thousand_nested_teams_are_interrupted_and_the_model_is_cancelled(marbles: Marbles) -> None:
+    llm = marbles.llm("                      -x-x-x-x|")
+    stop = marbles.hot("                     ----s")
+    deep, heard = nested(1_000, Agent("a", llm)), marbles.probe()
+    cut = say("q").pipe(deep, until(stop), markers(), heard, ops.last())
+    marbles.expect(cut).to_be("              ----(r|)", r=("result", "interrupted"))
+    marbles.expect_subscriptions(llm).to_be("^---!")
+    marbles.flush()
+    assert [str(mark) for mark, _ in heard.items].count("end") == 1_001
 
 
-def test_a_thousand_nested_teams_fail_and_say_where() -> None:
-    deep = nested(1_000, Agent("a", lambda request: rx.throw(ValueError("no"))))
-    marks = marks_of(say("q").pipe(deep))
-    (content,) = [content for mark, content in marks if mark == "error"]
+def test_a_thousand_nested_teams_fail_and_say_where(marbles: Marbles) -> None:
+    deep, heard = nested(1_000, Agent("a", marbles.llm("--#", error=ValueError("no")))), marbles.probe()
+    marbles.expect(say("q").pipe(deep, markers(), heard, ops.last())).to_be(
+        "--(r|)", r=("result", "agent-error")
+    )
+    marbles.flush()
+    (content,) = [content for mark, content in heard.items if mark == "error"]
     assert content["where"].startswith("t999 > t998 > ")
     assert content["where"].endswith(" > t0 > a")
-    assert marks[-1] == ("result", "agent-error")
 
 
-def test_disposing_a_team_cancels_the_member_and_the_router() -> None:
-    gone: list[str] = []
-
-    def model(name: str) -> Any:
-        source = marbles("----x----|").pipe(ops.finally_action(lambda: gone.append(name)))
-        return lambda request: source
-
-    assert timeline(say("q").pipe(team(model("router")), text()), dispose_at=2) == []
-    members = [Agent("a", model("a")), talker("b")]
-    assert timeline(say("q").pipe(team(router("a"), *members), text()), dispose_at=2) == []
-    assert gone == ["router", "a"]
+def test_disposing_a_team_cancels_the_member_and_the_router(marbles: Marbles) -> None:
+    choice = marbles.llm("                                                       ----x----|")
+    marbles.expect(say("q").pipe(team(choice), text()), unsubscribe_at=2).to_be("--")
+    marbles.expect_subscriptions(choice).to_be("                                 ^-!")
+    speech = marbles.llm("                                                       ----x----|")
+    speaking = team(router(marbles, "a"), Agent("a", speech), talker("b"))
+    marbles.expect(say("q").pipe(speaking, text()), unsubscribe_at=2).to_be("    --")
+    marbles.expect_subscriptions(speech).to_be("                                 ^-!")
 
 
-def test_a_member_that_was_cut_is_heard_and_the_team_goes_on() -> None:
-    cut = as_agent(
-        "cut",
-        lambda source: source.pipe(Agent("x", lambda request: marbles("-a-b-c|")), until(rx.timer(2.0))),
-    )
-    llm = ScriptedLLM(["ok"])
-    entries = timeline(say("q").pipe(team(router("cut", "b"), cut, Agent("b", llm), max_turns=2), markers()))
-    marks = [item for _, item in entries[:-1]]
-    assert [str(mark) for mark, _ in marks if mark in ("interrupted", "response")] == [
-        "interrupted",
-        "response",
-    ]
-    assert marks[-1] == ("result", "max-turns")
-    assert llm.requests[0].messages[-1] == {"role": "assistant", "content": "a", "name": "x"}
+def test_a_member_that_was_cut_is_heard_and_the_team_goes_on(marbles: Marbles) -> None:
+    stop = marbles.hot("         --s")
+    first = marbles.llm("        -a-b-c|")
+    second = marbles.llm("         (ok|)")
+    cut = as_agent("cut", lambda source: source.pipe(Agent("x", first), until(stop)))
+    both = team(router(marbles, "cut", "b"), cut, Agent("b", second), max_turns=2)
+    heard = say("q").pipe(both, markers(), only("interrupted", "response", "result"))
+    marbles.expect(heard).to_be("--(irx|)", i=("interrupted", ANY), r=RESPONSE, x=("result", "max-turns"))
+    marbles.flush()
+    assert second.requests[0].messages[-1] == {"role": "assistant", "content": "a", "name": "x"}
 
 
 # -- construction
@@ -591,15 +610,15 @@ def test_settings_that_do_not_do_are_refused(options: dict[str, Any], told: str)
         Team(**({"llm": ScriptedLLM([]), "members": [talker("a"), talker("b")], "id": "team"} | options))
 
 
-def test_what_it_was_given_may_change_without_changing_it() -> None:
+def test_what_it_was_given_may_change_without_changing_it(marbles: Marbles) -> None:
     members = [talker("a")]
     transitions: dict[str, list[str]] = {"a": ["a"]}
     made = team(ScriptedLLM([]), *members, allowed_transitions=transitions, max_turns=2)
     members.append(talker("b"))
     transitions["a"].clear()
-    assert speakers(say("q").pipe(made)) == ["a", "a"]
+    marbles.expect(say("q").pipe(made, speakers)).to_be("(aa|)", a="a")
 
 
-def test_messages_of_the_members_stand_in_their_blocks() -> None:
-    entries = values(say("q").pipe(team(router("a", "b"), max_turns=2), messages()))[:-1]
-    assert [message.name for message in entries] == ["a", "b"]
+def test_messages_of_the_members_stand_in_their_blocks(marbles: Marbles) -> None:
+    both = say("q").pipe(team(router(marbles, "a", "b"), max_turns=2), messages())
+    marbles.expect(both.pipe(ops.map(lambda message: message.name))).to_be("(a b|)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import reactivex as rx
@@ -25,7 +25,9 @@ from rxagents import (
 )
 from rxagents.blocks import Scope
 from rxagents.sinks import just
-from rxagents.testing.timelines import timeline
+from rxagents.testing.marbles import Marbles
+
+S = TypeVar("S", bound=Scope)
 
 
 def said(text: str, *, usage: int = 0, **options: Any) -> MessageStream:
@@ -34,9 +36,15 @@ def said(text: str, *, usage: int = 0, **options: Any) -> MessageStream:
 
 
 def ran(name: str, *items: Any, **options: Any) -> Block:
-    block = Block(name, just(*items), **options)
-    timeline(block)
-    return block
+    return ended(Block(name, just(*items), **options))
+
+
+def ended(scope: S) -> S:
+    """The same, once it has run to its end."""
+    with Marbles() as marbles:
+        marbles.at(0, lambda: scope.subscribe(None, lambda error: None))
+    assert scope.ended
+    return scope
 
 
 def texts(transcript: Any) -> list[str]:
@@ -281,8 +289,7 @@ def test_a_failed_block_keeps_what_arrived() -> None:
 
 
 def test_a_scope_without_a_name_is_folded_like_its_items() -> None:
-    scope = Scope(just(MESSAGES[0], UPDATES[1]))
-    timeline(scope)
+    scope = ended(Scope(just(MESSAGES[0], UPDATES[1])))
     agree(Transcript().fold(scope), Model().fold_all([MESSAGES[0], UPDATES[1]]))
 
 

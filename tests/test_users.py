@@ -5,25 +5,27 @@ from __future__ import annotations
 import asyncio
 import builtins
 import io
+import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from typing import Any
 
 import pytest
 import reactivex as rx
+from reactivex import Observable
+from reactivex import operators as ops
 
 from rxagents import (
     Agent,
     ConfigurationError,
     InputError,
     MessageStream,
-    ScriptedLLM,
     StateUpdate,
     Team,
     User,
@@ -31,14 +33,13 @@ from rxagents import (
     on_dropped,
     say,
 )
-from rxagents.operators import markers, messages, responses, until
+from rxagents.operators import markers, responses, until
 from rxagents.prompts import not_heard, typed
-from rxagents.testing import virtual
-from rxagents.testing.timelines import END, timeline
+from rxagents.testing import Marbles, virtual
 
 
-def marbles(diagram: str, **lookup: Any) -> Any:
-    return rx.from_marbles(diagram, timespan=1.0, lookup=lookup)
+def only(*marks: str) -> Callable[[Observable[Any]], Observable[Any]]:
+    return ops.filter(lambda marker: marker[0] in marks)
 
 
 async def typing_slowly(prompt: str) -> str:
@@ -46,22 +47,27 @@ async def typing_slowly(prompt: str) -> str:
     return f"answer to {prompt!r}"
 
 
-def test_an_interactive_user_is_asked_at_its_turn_as_the_diagram_draws_it() -> None:
-    source = marbles("-q-|", q=MessageStream(rx.of("q")))
+def test_an_interactive_user_is_asked_at_its_turn_as_the_diagram_draws_it(marbles: Marbles) -> None:
+    source = marbles.cold("     -q-|", q=MessageStream(rx.of("q")))
     user = User(interaction_function=typing_slowly)
-    (at, block), end = timeline(source.pipe(user))
-    assert (at, block.name, end) == (3, "user", (3, END))
-    (_, said), end = timeline(source.pipe(user, responses(inputs=True)))
-    assert end == (5, END)
-    assert (said.text, said.role, said.name) == ("answer to 'user: '", "user", "user")
+    marbles.expect(source.pipe(user)).to_be(
+        """
+              ---(user|)
+        user  -----(m|)
+        m     -----(x|)
+        """,
+        x="answer to 'user: '",
+    )
+    said = source.pipe(user, responses(inputs=True), ops.map(lambda m: (m.text, m.role, m.name)))
+    marbles.expect(said).to_be("-----(x|)", x=("answer to 'user: '", "user", "user"))
 
 
-def test_an_unattended_user_emits_a_stop_as_the_diagram_draws_it() -> None:
-    source = marbles("-q-|", q=MessageStream(rx.of("q")))
-    (at, update), end = timeline(source.pipe(User(mode="unattended")))
-    assert isinstance(update, StateUpdate)
-    assert (at, update.stop, update.scope, end) == (3, "user", "team", (3, END))
-    assert update.log == (("info", "agent/stop", "user"),)
+def test_an_unattended_user_emits_a_stop_as_the_diagram_draws_it(marbles: Marbles) -> None:
+    source = marbles.cold("        -q-|", q=MessageStream(rx.of("q")))
+    log = (("info", "agent/stop", "user"),)
+    kinds = ops.map(lambda update: (type(update), update.stop, update.scope, update.log))
+    stopped = source.pipe(User(mode="unattended"), kinds)
+    marbles.expect(stopped).to_be("---(x|)", x=(StateUpdate, "user", "team", log))
 
 
 class Asking:
@@ -81,25 +87,27 @@ class Asking:
     ],
     ids=["async", "object", "lambda", "sync"],
 )
-def test_the_interaction_function_may_be_sync_or_async(ask: Any, seconds: float) -> None:
+def test_the_interaction_function_may_be_sync_or_async(marbles: Marbles, ask: Any, seconds: float) -> None:
     user = User("ann", interaction_function=ask)
-    (_, stream), end = timeline(say("q").pipe(user, messages(inputs=True)))
-    assert end == (seconds, END)
-    assert stream.result.text == "answer to 'ann: '"
+    said = say("q").pipe(user, responses(inputs=True), ops.map(str))
+    marbles.expect(said).to_be("--(x|)" if seconds else "(x|)", x="answer to 'ann: '")
 
 
-def test_a_blocking_interaction_function_does_not_block_the_loop() -> None:
+def test_a_blocking_interaction_function_does_not_block_the_loop(marbles: Marbles) -> None:
     threads: list[threading.Thread] = []
 
     def ask(prompt: str) -> str:
         threads.append(threading.current_thread())
         return "x"
 
-    timeline(say("q").pipe(User(interaction_function=ask), responses(inputs=True)))
-    assert threads != [threading.main_thread()]
+    user = User(interaction_function=ask)
+    marbles.expect(say("q").pipe(user, responses(inputs=True), ops.map(str))).to_be("(x|)")
+    marbles.flush()
+    (thread,) = threads
+    assert thread is not threading.main_thread()
 
 
-def test_the_default_is_input(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_is_input(marbles: Marbles, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
     def read(prompt: str) -> str:
@@ -107,28 +115,34 @@ def test_the_default_is_input(monkeypatch: pytest.MonkeyPatch) -> None:
         return "typed"
 
     monkeypatch.setattr(builtins, "input", read)
-    (_, message), _ = timeline(say("q").pipe(User("ann"), responses(inputs=True)))
-    assert message.text == "typed"
+    said = say("q").pipe(User("ann"), responses(inputs=True), ops.map(str))
+    marbles.expect(said).to_be("(x|)", x="typed")
+    marbles.flush()
     assert asked == ["ann: "]
 
 
-def test_an_interaction_function_that_raises_fails_the_turn_and_is_named() -> None:
+def test_an_interaction_function_that_raises_fails_the_turn_and_is_named(marbles: Marbles) -> None:
     cause = KeyError("cause")
 
     def ask(prompt: str) -> str:
         raise ValueError("no") from cause
 
-    ((_, error),) = timeline(say("q").pipe(User(interaction_function=ask), responses(inputs=True)))
-    assert isinstance(error, ValueError)
+    failed = marbles.probe()
+    turn = say("q").pipe(User(interaction_function=ask), responses(inputs=True), failed)
+    marbles.expect(turn).to_be("#", error=ValueError("no"))
+    marbles.flush()
+    (error,) = failed.errors
     assert error.__cause__ is cause
     assert error.__notes__ == ["in user > interaction_function"]
 
 
 @pytest.mark.parametrize("typed", [None, 3, b"x", ["x"]])
-def test_an_answer_that_is_no_text_fails_the_turn(typed: Any) -> None:
+def test_an_answer_that_is_no_text_fails_the_turn(marbles: Marbles, typed: Any) -> None:
+    failed = marbles.probe()
     user = User(interaction_function=lambda prompt: typed)
-    ((_, error),) = timeline(say("q").pipe(user, responses(inputs=True)))
-    assert isinstance(error, InputError)
+    marbles.expect(say("q").pipe(user, responses(inputs=True), failed)).to_be("#", error=InputError)
+    marbles.flush()
+    (error,) = failed.errors
     assert f"gave {type(typed).__name__}, not str" in str(error)
     assert error.__notes__ == ["in user > interaction_function"]
 
@@ -142,20 +156,27 @@ async def end_of_async_input(prompt: str) -> str:
 
 
 @pytest.mark.parametrize("ask", [end_of_input, end_of_async_input])
-def test_at_the_end_of_the_input_the_user_has_left_without_a_word(ask: Any) -> None:
+def test_at_the_end_of_the_input_the_user_has_left_without_a_word(marbles: Marbles, ask: Any) -> None:
     workflow = Workflow(User("ann", interaction_function=ask))
-    marks = [item for _, item in timeline(workflow.observe("q"))[:-1]]
-    assert marks == [("start", "ann"), ("end", "ann"), ("result", "agent-stop")]
+    marbles.expect(workflow.observe("q")).to_be(
+        "(s e r|)", s=("start", "ann"), e=("end", "ann"), r=("result", "agent-stop")
+    )
+    marbles.flush()
     assert [message.role for message in workflow.conversation] == ["user"]
     assert workflow.conversation.transcript.log == (("info", "agent/stop", "ann"),)
 
 
-def test_in_a_team_the_user_who_has_left_ends_it() -> None:
-    llm = ScriptedLLM([chosen("a"), "What?"])
-    entries = timeline(say("q").pipe(team(User(interaction_function=end_of_input), llm), markers()))
-    marks = [item for _, item in entries[:-1]]
-    assert [content for mark, content in marks if mark == "start"] == ["team", "a", "user"]
-    assert marks[-1] == ("result", "agent-stop")
+def test_in_a_team_the_user_who_has_left_ends_it(marbles: Marbles) -> None:
+    llm = marbles.llm("-(a|)", "--What?|", a=chosen("a"))
+    user = User(interaction_function=end_of_input)
+    shown = say("q").pipe(team(user, llm), markers(), only("start", "result"))
+    marbles.expect(shown).to_be(
+        "              ta------(ur|)",
+        t=("start", "team"),
+        a=("start", "a"),
+        u=("start", "user"),
+        r=("result", "agent-stop"),
+    )
 
 
 def test_an_end_of_input_that_nobody_awaits_is_no_error_and_other_failures_are() -> None:
@@ -240,11 +261,12 @@ def test_a_pipe_gives_its_lines_and_then_ends(pipe: Pipe, sent: bytes, lines: li
     asyncio.run(main())
 
 
-def test_what_cannot_be_decoded_fails_the_turn(pipe: Pipe) -> None:
+def test_what_cannot_be_decoded_fails_the_turn(marbles: Marbles, pipe: Pipe) -> None:
     pipe.send(b"\xff\n")
-    ((_, error),) = timeline(say("q").pipe(User(), responses(inputs=True)))
-    assert isinstance(error, UnicodeDecodeError)
-    assert error.__notes__ == ["in user > interaction_function"]
+    failed = marbles.probe()
+    marbles.expect(say("q").pipe(User(), responses(inputs=True), failed)).to_be("#", error=UnicodeDecodeError)
+    marbles.flush()
+    assert failed.errors[0].__notes__ == ["in user > interaction_function"]
 
 
 def test_without_a_thread_nothing_stays_open(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -352,19 +374,21 @@ def test_a_program_whose_pipe_ends_stops_at_the_users_turn() -> None:
     assert (output, process.returncode) == ("user: user: agent-stop\n", 0)
 
 
-def test_waiting_for_an_async_answer_is_cancelled_at_once() -> None:
-    log: list[float] = []
+def test_waiting_for_an_async_answer_is_cancelled_at_once(marbles: Marbles) -> None:
+    left: list[float] = []
 
     async def ask(prompt: str) -> str:
         try:
             await asyncio.sleep(100)
         finally:
-            log.append(asyncio.get_running_loop().time())
+            left.append(asyncio.get_running_loop().time())
         return ""
 
-    entries = timeline(say("q").pipe(User(interaction_function=ask), until(rx.timer(3.0)), markers()))
-    assert entries[-2:] == [(3, ("result", "interrupted")), (3, END)]
-    assert log == [3]
+    stop = marbles.hot("        ---s")
+    last = say("q").pipe(User(interaction_function=ask), until(stop), markers(), ops.last())
+    marbles.expect(last).to_be("---(r|)", r=("result", "interrupted"))
+    marbles.flush()
+    assert left == [3]
 
 
 @virtual
@@ -389,35 +413,39 @@ async def test_waiting_for_a_blocking_answer_is_abandoned_at_once() -> None:
     assert [str(mark) for mark, _ in marks] == ["start", "end", "result"]
 
 
-def team(user: User, llm: ScriptedLLM, **options: Any) -> Team:
+def team(user: User, llm: Any, **options: Any) -> Team:
     agent = Agent("a", llm)
     return Team(llm, [agent, user], "team", allowed_transitions={agent: [user], user: [agent]}, **options)
 
 
-def chosen(agent_id: str) -> dict[str, str]:
-    return {"agent_id": agent_id, "reason": ""}
+def chosen(agent_id: str) -> str:
+    return json.dumps({"agent_id": agent_id, "reason": ""})
 
 
-def test_in_a_team_the_interactive_user_is_heard_by_the_agents() -> None:
-    llm = ScriptedLLM([chosen("a"), "What?", "Fine."])
+def test_in_a_team_the_interactive_user_is_heard_by_the_agents(marbles: Marbles) -> None:
+    llm = marbles.llm("-(a|)", "--What?|", "--Fine.|", a=chosen("a"))
     user = User(interaction_function=lambda prompt: "This.")
-    entries = timeline(say("q").pipe(team(user, llm, max_turns=3), markers()))
-    marks = [item for _, item in entries[:-1]]
-    said = [
-        (content[0]["name"], content[0]["role"], content[0]["content"])
-        for mark, content in marks
-        if mark == "response"
-    ]
-    assert said == [("a", "assistant", "What?"), ("user", "user", "This."), ("a", "assistant", "Fine.")]
+    heard = say("q").pipe(team(user, llm, max_turns=3), markers(), only("response"))
+    said = ops.map(lambda marker: tuple(marker[1][0][key] for key in ("name", "role", "content")))
+    marbles.expect(heard.pipe(said)).to_be(
+        "              --------(xy)---(z|)",
+        x=("a", "assistant", "What?"),
+        y=("user", "user", "This."),
+        z=("a", "assistant", "Fine."),
+    )
+    marbles.flush()
     assert llm.requests[-1].messages[-1] == {"role": "user", "content": "This.", "name": "user"}
 
 
-def test_in_a_team_the_unattended_user_ends_it_and_shows_no_block() -> None:
-    llm = ScriptedLLM([chosen("a"), "Done."])
-    entries = timeline(say("q").pipe(team(User(mode="unattended"), llm), markers()))
-    marks = [item for _, item in entries[:-1]]
-    assert [content for mark, content in marks if mark == "start"] == ["team", "a"]
-    assert marks[-1] == ("result", "agent-stop")
+def test_in_a_team_the_unattended_user_ends_it_and_shows_no_block(marbles: Marbles) -> None:
+    llm = marbles.llm("-(a|)", "--Done.|", a=chosen("a"))
+    shown = say("q").pipe(team(User(mode="unattended"), llm), markers(), only("start", "result"))
+    marbles.expect(shown).to_be(
+        "              ta------(r|)",
+        t=("start", "team"),
+        a=("start", "a"),
+        r=("result", "agent-stop"),
+    )
 
 
 def test_another_mode_is_refused() -> None:

@@ -49,7 +49,8 @@ from rxagents.async_items import AsyncItems
 from rxagents.llm import Call, Reply
 from rxagents.loops import shared_loop
 from rxagents.operators import map_tokens, text, until
-from rxagents.testing import OpenAIServer, Stalled, order_scenario, timeline, virtual
+from rxagents.testing import OpenAIServer, Stalled, order_scenario
+from rxagents.testing.marbles import Marbles
 
 from .listening import heard
 
@@ -135,20 +136,20 @@ def test_every_entry_point_gives_the_same_markers() -> None:
     assert [(result, result.text) for result in results] == [("done", "Hello")] * 2
 
 
-def test_observe_emits_what_its_diagram_draws() -> None:
-    def model(_: Any) -> rx.Observable[str]:
-        return rx.concat(rx.of("Hi"), rx.timer(1.0).pipe(rx_ops.map(lambda _: "!")), _silence(1.0))
-
-    workflow = Workflow(Agent("a", model))
-    entries = timeline(workflow.observe(rx.timer(1.0).pipe(rx_ops.map(lambda _: "q"))))
-    assert [(at, marker if marker == "|" else marker[0]) for at, marker in entries] == [
-        (1.0, "start"), (1.0, "delta"), (2.0, "delta"),
-        (3.0, "response"), (3.0, "end"), (3.0, "result"), (3.0, "|"),
-    ]  # fmt: skip
-
-
-def _silence(seconds: float) -> rx.Observable[Any]:
-    return rx.timer(seconds).pipe(rx_ops.ignore_elements())
+def test_observe_emits_what_its_diagram_draws(marbles: Marbles) -> None:
+    asked = marbles.cold("                     -(q|)")
+    llm = marbles.llm("                        Hi-!--|")
+    probe = marbles.probe()
+    marbles.expect_markers(Workflow(Agent("a", llm)).observe(asked).pipe(probe)).to_be(
+        [
+            (1, "start", "a"), (1, "delta", "Hi"), (4, "delta", "!"),
+            (7, "response", "Hi!"), (7, "end", "a"), (7, "result", "done"),
+        ]
+    )  # fmt: skip
+    marbles.expect_subscriptions(llm).to_be("  -^-----!")
+    marbles.expect_subscriptions(probe).to_be("^------!")
+    marbles.flush()
+    assert probe.completions == 1
 
 
 def test_state_shows_what_is_no_message() -> None:
@@ -646,15 +647,19 @@ def test_closing_from_elsewhere_wakes_whoever_waits_for_the_next_marker() -> Non
     assert "result" not in kinds(asyncio.run(main()))
 
 
-@virtual
-async def test_cancelling_arun_disposes_its_run() -> None:
-    probe = Probe("Well")
-    workflow = Workflow(Agent("a", probe))
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(workflow.arun("Hi"), 5.0)
-    assert probe.left.is_set()
-    assert words(workflow.conversation) == [("user", "Hi"), ("assistant", "Well")]
-    assert asyncio.all_tasks() == {asyncio.current_task()}
+def test_cancelling_arun_disposes_its_run(marbles: Marbles) -> None:
+    llm = marbles.llm("                      Well-let-me-see|")
+    marbles.expect_subscriptions(llm).to_be("^----!")
+    workflow = Workflow(Agent("a", llm))
+
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(workflow.arun("Hi"), 5.0)
+        assert llm.calls.subscriptions.open == 0
+        assert words(workflow.conversation) == [("user", "Hi"), ("assistant", "Well")]
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    marbles.run(main())
 
 
 def test_a_subscriber_that_raises_hears_it_and_its_run_is_disposed() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count, groupby
 from typing import Any
@@ -44,14 +44,26 @@ class Speller:
         labels: The labels of the diagram.
         letters: Single characters to bind values to, as long as there are any.
         alike: Binds errors that say the same to one name; else only one and the same error.
+        names: What is bound already.
     """
 
-    def __init__(self, labels: Collection[str], *, letters: str = "", alike: bool = False) -> None:
+    def __init__(
+        self,
+        labels: Collection[str],
+        *,
+        letters: str = "",
+        alike: bool = False,
+        names: Mapping[str, Any] = {},
+    ) -> None:
         self.values: dict[str, Any] = {}
         self._labels = labels
         self._alike = alike
         self._known: dict[object, list[str]] = {}
         self._free = {"v": _names("v", letters), "e": _names("e", "e" if letters else "")}
+        for name, value in names.items():
+            if name not in labels and type(value) is not str:
+                self.values[name] = value
+                self._known.setdefault(self._key(value), []).append(name)
 
     def texts(self, lane: Lane, children: Iterable[Label]) -> list[str]:
         """What is drawn for each event of a lane, on which lanes with these labels begin."""

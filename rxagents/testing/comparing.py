@@ -59,7 +59,7 @@ def difference(expected: Lane, actual: Lane) -> Difference | None:
     """The first difference in the order of time, over the lanes and all that are within; None if none.
 
     What is compared is the structure: of each lane its events in order, by time, kind and value; lanes
-    that begin by what is on them. A name counts where both lanes have one. Of differences at one
+    that begin by what is on them, and by the name of what came, if that has one. Of differences at one
     instant it is the innermost, which the others mostly follow from.
     """
     rows = rows_of(expected, actual)
@@ -119,8 +119,7 @@ def _alike(expected: Event, actual: Event) -> bool:
 
 
 def _named(expected: Event, actual: Event) -> bool:
-    names = expected.value.name, actual.value.name
-    return "" in names or names[0] == names[1]
+    return actual.value.name in ("", expected.value.name)
 
 
 def _opened(row: Row, index: int, side: int = 0) -> int:

@@ -82,11 +82,11 @@ def draw(recording: Drawable, *, width: int = 100) -> Drawing:
     """Draws a run as marbles: time to the right, one lane for each block and each message.
 
     ```
-           0 s   1 s   2 s   3 s   4 s   5 s   6 s
-           ┴─────┴─────┴─────┴─────┴─────┴─────┴
-           ─┬──────────────────────────────────|
-    clerk   ├──────────────────────────────────|
-            ╰──Let─me─see─[get_order ══ 214]──✓
+           0 s  1 s    2 s    3 s    4 s     5 s   6 s
+           ┴────┴──────┴──────┴──────┴───────┴─────┴
+           ╭───────────────────────────────────────|
+    clerk  ├───────────────────────────────────────|
+           ╰────Let─me─see─[get_order ══ 214]──────✓
     ```
 
     A lane is joined to the one on which it began. Tokens are words, or dots where there is no room;

@@ -13,7 +13,7 @@ from reactivex.disposable import CompositeDisposable, Disposable
 from ..errors import ConfigurationError, ScriptError
 from ..llm.requests import ChatRequest, LLMConstraints
 from ..sinks import Emitter, Sink
-from ..values import Completion
+from ..values import Completion, Usage
 from .calls import CallList
 from .drawn_items import play, virtual_loop
 from .lanes import Event, Lane
@@ -32,6 +32,7 @@ class MarbleLLM:
         draw: Reads a diagram.
         name: For the pictures.
         constraints: What this model shall not be able to do.
+        usage: What each answer takes.
         on_exhausted: Told when a request finds no script.
 
     Attributes:
@@ -46,6 +47,7 @@ class MarbleLLM:
         *,
         name: str = "llm",
         constraints: LLMConstraints | None = None,
+        usage: Usage | None = None,
         on_exhausted: Callable[[str], None] = lambda words: None,
     ) -> None:
         self.name = name
@@ -53,6 +55,7 @@ class MarbleLLM:
         self.requests: list[ChatRequest] = []
         self.calls = CallList(f"{name}.calls")
         self._draw = draw
+        self._usage = usage
         self._on_exhausted = on_exhausted
         self._ids: Iterator[int] = count(1)
         self._function: Callable[[ChatRequest], str] | None = None
@@ -80,7 +83,7 @@ class MarbleLLM:
             entry = self.calls.begin(loop.time())
             ended = Disposable(lambda: entry.end(loop.time()))
             try:
-                lane = _completed(self._answer(request))
+                lane = _completed(self._answer(request), self._usage)
             except BaseException:
                 ended.dispose()
                 raise
@@ -106,10 +109,10 @@ class MarbleLLM:
         return self.name
 
 
-def _completed(lane: Lane) -> Lane:
+def _completed(lane: Lane, usage: Usage | None) -> Lane:
     if lane.end is None or lane.end.kind != "completed":
         return lane
     calls = any(event.kind == "call" for event in lane.events)
-    said = Completion(finish_reason="tool_calls" if calls else "stop")
+    said = Completion(usage, finish_reason="tool_calls" if calls else "stop")
     *events, end = lane.events
     return replace(lane, events=(*events, Event(end.at, "next", said), end))

@@ -173,7 +173,7 @@ class Expectation:
         expected = self._other.lane() if self._other is not None else self._expected(actual)
         if difference(expected, actual) is None:
             return None
-        text = picture(expected, actual, frame=self._reading.frame)
+        text = picture(expected, actual, frame=self._reading.frame, names=self._values)
         if self.waiting and expected.end is not None and actual.end is None:
             text += f"\n\nNothing can happen any more. Still waiting:\n{self.waiting}"
         return Problem(f"{self._title}: another picture", text, expected, actual)

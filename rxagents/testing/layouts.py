@@ -184,7 +184,9 @@ def _beside(
     if shown >= _ENOUGH * len(text):
         return None
     named = {(piece.at, piece.shown) for piece in pieces if piece.width >= metrics.text(piece.shown)}
-    text = said(row.items, [item for item in row.items if item.kind == "call" and (item.at, item.text) not in named])
+    text = said(
+        row.items, [item for item in row.items if item.kind == "call" and (item.at, item.text) not in named]
+    )
     wanted = metrics.text(text)
     behind, before = end + 2 * metrics.dot, start - 2 * metrics.gap
     way = Beside("behind", behind, width - behind, text)

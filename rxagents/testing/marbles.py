@@ -33,7 +33,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -102,13 +102,19 @@ class Marbles(Palette):
         return expectation
 
     def expect_markers(
-        self, source: Source, /, *, unsubscribe_at: float | str | None = None
+        self, source: Source, /, *, only: Collection[str] = (), unsubscribe_at: float | str | None = None
     ) -> MarkerExpectation:
-        """Subscribes to an observable of markers, such as `workflow.observe(…)`, to compare the list."""
+        """Subscribes to an observable of markers, such as `workflow.observe(…)`, to compare the list.
+
+        Args:
+            source: The observable, or a function that gives it.
+            only: The marks that count, by default all.
+            unsubscribe_at: As for `expect`.
+        """
         self._check_open()
         _, until = self._interval(unsubscribe_at)
         title = f"expect_markers at {_caller()}"
-        self._pictures.append(MarkerExpectation(source, self, unsubscribe_at=until, title=title))
+        self._pictures.append(MarkerExpectation(source, self, only=only, unsubscribe_at=until, title=title))
         return self._pictures[-1]  # type: ignore[return-value]
 
     def expect_subscriptions(self, source: Any, /) -> SubscriptionExpectation:

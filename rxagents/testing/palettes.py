@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from ..errors import ConfigurationError
 from ..llm.requests import ChatRequest, LLMConstraints
 from ..streams import MessageStream
-from ..values import Role
+from ..values import Role, Usage
 from .diagrams import parse
 from .drawn_items import drawn_message
 from .drawn_lanes import ColdLane, HotLane
@@ -48,7 +48,7 @@ class Palette:
 
     @property
     def speaks(self) -> bool:
-        """Whether words are spoken: by a model, a tool or a message, or by whatever it is, if no lane is drawn."""
+        """Whether words are spoken: by a model, a tool, a message, or by what is tested, if no lane is drawn."""
         return self._says_words or not any(isinstance(lane, HotLane | ColdLane) for lane in self.sources)
 
     def hot(self, diagram: str, /, *, error: Exception | None = None, **values: Any) -> HotLane:
@@ -90,18 +90,34 @@ class Palette:
         *scripts: str | Callable[[ChatRequest], str],
         name: str = "llm",
         constraints: LLMConstraints | None = None,
+        usage: Usage | None = None,
         error: Exception | None = None,
         **values: Any,
     ) -> MarbleLLM:
         """A model that answers each request with the next diagram, or as a function of the request says.
 
         A request that finds no script fails the test.
+
+        Args:
+            scripts: A diagram for each request, or one function from the ChatRequest to a diagram.
+            name: For the pictures.
+            constraints: What this model shall not be able to do.
+            usage: What each answer takes.
+            error: What a `#` is.
+            values: What the words stand for.
         """
         self._check_open()
         self._says_words = True
         draw = partial(self._draw, values=values, words=True, error=error)
         return self._drawn(
-            MarbleLLM(scripts, draw, name=name, constraints=constraints, on_exhausted=self.exhausted.append)
+            MarbleLLM(
+                scripts,
+                draw,
+                name=name,
+                constraints=constraints,
+                usage=usage,
+                on_exhausted=self.exhausted.append,
+            )
         )
 
     def tool(

@@ -9,9 +9,9 @@ from .cells import Cell, Speller, cells_of
 from .comparing import Difference, difference
 from .lanes import Lane
 from .marble_columns import Columns
-from .stretched_columns import stretched_columns
 from .marks import decimal, frame_of
 from .rows import Label, Row, labels_of, rows_of
+from .stretched_columns import stretched_columns
 from .wordings import brief, shown
 
 __all__ = ["picture"]
@@ -24,7 +24,7 @@ _MANY = 12
 _NEAR = 2
 
 
-def picture(expected: Lane, actual: Lane, *, frame: float = 1.0) -> str:
+def picture(expected: Lane, actual: Lane, *, frame: float = 1.0, names: Mapping[str, Any] = {}) -> str:
     """Draws two lanes, and all within them, in pairs, and points at the first difference.
 
     ```
@@ -33,21 +33,23 @@ def picture(expected: Lane, actual: Lane, *, frame: float = 1.0) -> str:
                      ^ expected 'let' at 7 s, but 'lit' came
     ```
 
-    Values that cannot be drawn are bound to names, which are listed below. If a column is not one
-    second, that is said. Where there are many lanes, or long ones, what is far from the difference is
-    left out.
+    Values that cannot be drawn are bound to names, which are listed below. Where a word is longer than
+    the time until the next one, all lanes have spaces, which are no time; what happens between two
+    columns asks for a shorter frame. If a column is not one second, that is said. Where there are many
+    lanes, or long ones, what is far from the difference is left out.
 
     Args:
         expected: What was drawn.
         actual: What came.
         frame: The seconds of a column, if all can be shown so; else it is less.
+        names: What the test has bound: such a value is drawn by its name.
 
     Raises:
         ConfigurationError: The frame is no positive number.
     """
     rows = rows_of(expected, actual)
     labels = labels_of(rows)
-    speller = _speller(rows, labels)
+    speller = _speller(rows, labels, names)
     sides = [side for number, row in enumerate(rows) for side in _drawn(number, row, labels, speller)]
     laid = stretched_columns([side.cells for side in sides], frame_of(frame))
     found = difference(expected, actual)
@@ -69,7 +71,7 @@ class _Side(NamedTuple):
     names: set[str]
 
 
-def _speller(rows: Sequence[Row], labels: Sequence[tuple[Label, ...]]) -> Speller:
+def _speller(rows: Sequence[Row], labels: Sequence[tuple[Label, ...]], names: Mapping[str, Any]) -> Speller:
     words = {label.word for pair in labels for label in pair if label.word}
     tokens = {
         event.value
@@ -79,8 +81,8 @@ def _speller(rows: Sequence[Row], labels: Sequence[tuple[Label, ...]]) -> Spelle
         for event in lane.events
         if event.kind == "next" and type(event.value) is str
     }
-    letters = "".join(letter for letter in _LETTERS if letter not in tokens)
-    return Speller(words, letters=letters, alike=True)
+    letters = "".join(letter for letter in _LETTERS if letter not in tokens and letter not in names)
+    return Speller(words, letters=letters, alike=True, names=names)
 
 
 def _drawn(number: int, row: Row, labels: Sequence[tuple[Label, ...]], speller: Speller) -> Iterator[_Side]:

@@ -58,9 +58,14 @@ def rows_of(*trees: Lane) -> list[Row]:
 
 
 def labels_of(rows: Sequence[Row]) -> list[tuple[Label, ...]]:
-    """The labels of each row, one for each tree: the same one, unless the lanes bear different names."""
+    """The labels of each row, one for each tree: the same one, unless they differ by their names.
+
+    An actual lane without a name is as good as an expected one that has one; not the other way round.
+    """
     names = [[lane.name if lane is not None else "" for lane in row.lanes] for row in rows]
-    shared = [len({*given} - {""}) < 2 for given in names]
+    shared = [
+        None in row.lanes or given[-1] in ("", given[0]) for row, given in zip(rows, names, strict=True)
+    ]
     wanted = [[max(given)] if one else given for given, one in zip(names, shared, strict=True)]
     labels = _allocated([name for given in wanted for name in given], len(wanted[0]))
     return [

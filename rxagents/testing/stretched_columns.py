@@ -30,27 +30,32 @@ def stretched_columns(lanes: Sequence[Sequence[Cell]], frame: Fraction) -> Colum
     ticks = frame * 10**6
     if any(cell.at % ticks for cells in lanes for cell in cells):
         return columns_for(lanes, frame)
+    instants: dict[int, list[tuple[int, Cell]]] = {}
+    for lane, cells in enumerate(lanes):
+        for cell in cells:
+            instants.setdefault(cell.at, []).append((lane, cell))
     ends: dict[int, tuple[int, bool]] = {}
     places: dict[int, int] = {}
-    axis = ""
-    reach = 0
-    elapsed = Fraction(0)
-    for at in sorted({cell.at for cells in lanes for cell in cells}):
-        here = [(lane, cell) for lane, cells in enumerate(lanes) for cell in cells if cell.at == at]
+    parts: list[str] = []
+    width = reach = elapsed = 0
+    for at in sorted(instants):
+        here = instants[at]
         frames = int((at - elapsed) / ticks)
-        least = max(reach - len(axis), 0)
+        least = max(reach - width, 0)
         if frames > least + _LONG:
-            axis += "-" * least + f" {duration((frames - least) * frame)} "
+            part = "-" * least + f" {duration((frames - least) * frame)} "
         else:
-            axis += "-" * frames
+            part = "-" * frames
         room = max(
             (ends[lane][0] + (ends[lane][1] and cell.is_word) for lane, cell in here if lane in ends),
             default=0,
         )
-        axis += " " * max(room - len(axis), 0)
-        places[at] = len(axis)
+        part += " " * max(room - width - len(part), 0)
+        parts.append(part)
+        width += len(part)
+        places[at] = width
         for lane, cell in here:
-            ends[lane] = (len(axis) + len(cell.text), cell.is_word)
-        reach = max(reach, *(end for end, _ in ends.values()))
-        elapsed = Fraction(at)
-    return Columns(frame, axis + "-" * (reach - len(axis)), places)
+            ends[lane] = (width + len(cell.text), cell.is_word)
+            reach = max(reach, ends[lane][0])
+        elapsed = at
+    return Columns(frame, "".join(parts) + "-" * (reach - width), places)

@@ -19,6 +19,7 @@ __all__ = ["svg_drawing"]
 _WIDE = 940.0
 _NOTE = 18.0
 _DESCRIBED = 100
+_UNNAMED = {"block": "block", "message": "message", "plain": "lane"}
 _ENDINGS = {
     "completed": "ended",
     "response": "finished",
@@ -63,8 +64,8 @@ def _title(scene: Scene) -> str:
 def _description(scene: Scene) -> str:
     lines = ["Time runs to the right. The lanes:"]
     for row in scene.rows[:_DESCRIBED]:
-        extent = f"{span_text(row.start)} – {span_text(row.end)}"
-        lines.append(f"{'  ' * min(row.depth, 10)}{row.label or row.kind}, {extent}, {_ENDINGS[row.ending]}")
+        name = f"{'  ' * min(row.depth, 10)}{row.label or _UNNAMED[row.kind]}"
+        lines.append(f"{name}, {span_text(row.start)} – {span_text(row.end)}, {_ENDINGS[row.ending]}")
     if len(scene.rows) > _DESCRIBED:
         lines.append(f"and {len(scene.rows) - _DESCRIBED} more")
     return "\n".join(lines)

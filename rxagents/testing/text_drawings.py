@@ -24,9 +24,8 @@ _FORMS = {"choice": "▸{}", "result": "={}", "message": "[{}]"}
 
 def text_drawing(scene: Scene, width: int) -> str:
     """The scene in lines of at most `width` columns."""
-    gutter = min(
-        max((_indent(line.depth) + cells(line.label) + 2 for line in scene.rows), default=0), width // 3
-    )
+    labels = [_indent(row.depth) + cells(row.label) + 2 for row in scene.rows if row.label]
+    gutter = min(max(labels, default=0), width // 3)
     layout = lay_out(scene, _METRICS, width - gutter, label=lambda text: cells(text) + 2)
     canvas = _Canvas(width - gutter)
     heads: list[str] = []
@@ -34,7 +33,7 @@ def text_drawing(scene: Scene, width: int) -> str:
     for line in layout.lines:
         ys.append(len(heads))
         indent = min(_indent(line.row.depth), gutter // 2)
-        heads.append(" " * indent + clip(line.row.label, gutter - indent - 1))
+        heads.append(" " * indent + clip(line.row.label, max(gutter - indent - 1, 0)))
         heads.extend("" for _ in line.tracks[1:])
         if line.beside is not None and line.beside.where == "below":
             heads.append("")
@@ -148,7 +147,7 @@ def _call(piece: Piece) -> str:
 
 def _axis(layout: Layout, width: int) -> tuple[str, str]:
     labels, ruler = [" "] * width, [" "] * width
-    last = max(int(line.end) for line in layout.lines)
+    last = max(int(line.end) - (line.row.ending == "open") for line in layout.lines)
     for x in range(min(last + 1, width)):
         ruler[x] = "─"
     for silence in layout.breaks:

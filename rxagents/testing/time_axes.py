@@ -14,7 +14,7 @@ _SMALL = tuple(digit * 10.0**power for power in range(-7, 1) for digit in (1, 2,
 _LARGE = (10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0, 14400.0, 43200.0)
 _DAYS = tuple(digit * 86400.0 * 10**power for power in range(12) for digit in (1, 2, 5))
 _MOST = 200
-_CROWDED = 0.1
+_CROWDED = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +45,16 @@ def ticks_of(times: TimeMap, room: Callable[[str], float], right: float) -> tupl
     for step in (*_SMALL, *_LARGE, *_DAYS):
         if math.fsum(end - start for start, end in drawn) / step > _MOST:
             continue
-        ticks = [
-            Tick(times.between(at), time_text(at, step, most))
+        parts = [
+            [Tick(times.between(at), time_text(at, step, most)) for at in _multiples(step, start, end)]
             for start, end in drawn
-            for at in _multiples(step, start, end)
         ]
-        kept = _spaced(ticks, room, right)
-        if len(kept) >= (1 - _CROWDED) * len(ticks):
+        # a part that begins too close behind another one is no reason for fewer ticks
+        fit = sum(len(_spaced(part, room, math.inf)) for part in parts)
+        ticks = [tick for part in parts for tick in part]
+        if fit >= (1 - _CROWDED) * len(ticks):
             break
+    kept = _spaced(ticks, room, right)
     for index in times.breaks:
         again = Tick(times.places[index + 1], time_text(times.moments[index + 1], step, most))
         together = sorted([*kept, again], key=lambda tick: tick.place)

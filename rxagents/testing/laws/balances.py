@@ -35,9 +35,7 @@ def check_own_markers(make: Make, case: Case) -> None:
 
 def _check(make: Make, case: Case) -> None:
     with World() as world:
-        audience = Audience(world, "", case.leave_after, case.raise_after)
-        if case.leave_at is not None:
-            world.at(case.leave_at, audience.leave)
+        audience = Audience.of(world, case)
         output: Observable[Marker] = world.do(lambda: make(world)(played(world, case.source)))
         watch = world.do(lambda: audience.attend(output, "markers"))
         world.run()

@@ -20,6 +20,7 @@ class Case:
         leave_at: When all leave, in seconds; None: not before the end.
         leave_after: At which item all leave.
         raise_after: At which item a subscriber raises.
+        press_after: At which item a subscriber presses the stop buttons of the tree.
         options: Of `markers`: `s` shows the state, `i` the inputs.
         then: What is said in a second run.
         depth: How many teams are put around.
@@ -32,6 +33,7 @@ class Case:
     leave_at: float | None = None
     leave_after: int | None = None
     raise_after: int | None = None
+    press_after: int | None = None
     options: str = ""
     then: Talk | None = None
     depth: int = 1
@@ -51,6 +53,8 @@ class Case:
             lines.append(("left", f"at item {self.leave_after}"))
         if self.raise_after is not None:
             lines.append(("raises", f"the subscriber, at item {self.raise_after}"))
+        if self.press_after is not None:
+            lines.append(("presses", f"the subscriber, at item {self.press_after}"))
         if self.options:
             lines.append(("markers", f"options {self.options}"))
         if self.depth != 1:

@@ -19,7 +19,7 @@ def check_contract(make: Make, case: Case) -> None:
         Broken: For the output, or for a message or block in it.
     """
     with World() as world:
-        audience = _audience(world, case)
+        audience = Audience.of(world, case)
         output = world.do(lambda: make(world)(played(world, case.source)))
         world.do(lambda: audience.attend(output))
         world.run()
@@ -35,14 +35,6 @@ def check_contract(make: Make, case: Case) -> None:
             raise Broken(f"the coroutine {name} was never awaited", audience.drawn())
 
 
-def _audience(world: World, case: Case) -> Audience:
-    audience = Audience(world, case.readers, case.leave_after, case.raise_after)
-    if case.leave_at is not None:
-        # armed before any source is: at one instant, who leaves hears no more
-        world.at(case.leave_at, audience.leave)
-    return audience
-
-
 def check_release(make: Make, case: Case) -> None:
     """Building subscribes to nothing, subscribing to each source at most once, the end releases all.
 
@@ -50,7 +42,7 @@ def check_release(make: Make, case: Case) -> None:
         Broken: Some source was subscribed to at building, or twice, or was not let go.
     """
     with World() as world:
-        audience = _audience(world, case)
+        audience = Audience.of(world, case)
         output: Observable[object] = world.do(lambda: make(world)(played(world, case.source)))
         begun = [feed.name for feed in world.feeds if feed.subscribed]
         begun += [f"the model of {request.agent}" for request in world.requests]

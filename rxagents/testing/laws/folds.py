@@ -66,9 +66,7 @@ def marked(
 ) -> tuple[dict[str, Any], str]:
     """One run in a world of its own: what models were asked, the markers, what it came to; and its lane."""
     with World() as world:
-        audience = Audience(world)
-        if case.leave_at is not None:
-            world.at(case.leave_at, audience.leave)
+        audience = Audience.of(world, case)
         workflow = Workflow(make(world), conversation)
         watch = world.do(lambda: audience.attend(workflow.observe(played(world, case.source)), "markers"))
         world.run()

@@ -125,11 +125,15 @@ class Shares:
 
 @dataclass(frozen=True, slots=True)
 class Until:
-    """`until`, with a signal on this lane."""
+    """`until`, with a signal on this lane; `p`: pressed by the reader, within its `on_next`."""
 
     lane: str = "--s|"
 
     def build(self, world: World, numbers: Iterator[int]) -> Operator:
+        if self.lane == "p":
+            button: rx.Subject[Any] = rx.Subject()
+            world.buttons.append(button)
+            return operators.until(button)
         *marks, last = steps(self.lane) or [(0, "")]
         if last[1] not in "|#%":
             marks, last = [*marks, last], (0, "")

@@ -18,9 +18,7 @@ def check_replay(make: Make, case: Case) -> None:
         Broken: Two readers saw different things, or the message is not what its tokens say.
     """
     with World() as world:
-        audience = Audience(world, case.readers, case.leave_after, case.raise_after)
-        if case.leave_at is not None:
-            world.at(case.leave_at, audience.leave)
+        audience = Audience.of(world, case)
         output = world.do(lambda: make(world)(played(world, case.source)))
         world.do(lambda: audience.attend(output))
         world.run()
@@ -42,21 +40,24 @@ def _check_same(reader: Watch, last: Watch, readers: list[Watch]) -> None:
     seen, all_of_it = reader.values, last.values
     # who left, or raised, saw the beginning
     wanted = all_of_it if reader.whole else all_of_it[: len(seen)]
-    lanes = [(watch.name, watch.drawn()) for watch in readers]
+    what = reader.name.strip()
     if seen != wanted:
-        raise Broken(f"two readers of{reader.name.strip(' ')} saw different things", lanes)
+        raise Broken(f"two readers of the {what} saw different things", _lanes(readers))
     if reader.whole and reader.events[-1][1:] != last.events[-1][1:]:
-        raise Broken(f"two readers of{reader.name} saw different ends", lanes)
+        raise Broken(f"two readers of the {what} saw different ends", _lanes(readers))
 
 
 def _check_content(world: World, item: MessageStream, readers: list[Watch]) -> None:
-    lanes = [(watch.name, watch.drawn()) for watch in readers]
     text = "".join(value["content"] or "" for value in readers[-1].values if type(value) is dict)
     result = item.result
     if result is None or result.text != text:
         said = None if result is None else result.text
-        raise Broken(f"the tokens say {text!r} and the message {said!r}", lanes)
-    whole = Audience(world)
-    given = world.do(lambda: whole.attend(item.message, "  message"))
+        raise Broken(f"the tokens say {text!r}, and the message {said!r}", _lanes(readers))
+    audience = Audience(world)
+    given = world.do(lambda: audience.attend(item.message, "message"))
     if (given.end == "completed" and given.values != [result]) or (given.end == "error") != bool(item.error):
-        raise Broken("`.message` does not give the message", [*lanes, (given.name, given.drawn())])
+        raise Broken("`.message` does not give the message", _lanes([*readers, given]))
+
+
+def _lanes(readers: list[Watch]) -> list[tuple[str, str]]:
+    return [(reader.name, reader.drawn()) for reader in readers]

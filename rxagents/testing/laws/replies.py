@@ -88,7 +88,7 @@ class _Reply:
             feed = token_feed(self._world, word.strip(), part.lane, queued=part.queued)
             if mark == "o":
                 return feed
-            message = MessageStream(feed)
+            message = MessageStream(feed, name=self._id)
             return Block(f"{self._id}-inner", just(message)) if mark == "b" else message
         things: dict[str, Any] = {
             "w": word, "n": None, "l": [word, [None, [word]]], "d": {"content": word},

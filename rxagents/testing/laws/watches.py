@@ -10,6 +10,7 @@ from reactivex import Observable, abc
 from ...replays import Replay
 from ...schedulers import LoopScheduler
 from ...streams import MessageStream
+from .cases import Case
 from .lane_texts import drawn
 from .worlds import Planted, World
 
@@ -139,8 +140,7 @@ class Audience:
         world: Where they are.
         readers: For each reader of an item, the seconds that it comes late: `"02"` are one who comes at
             once and one who comes two seconds later. Nobody reads the items if it is empty.
-        leave_after: All leave at their n-th item.
-        raise_after: The one who hears the n-th item raises.
+        case: At which item all leave, one raises, or the buttons of the tree are pressed.
 
     Attributes:
         watches: The readers, in the order in which they came.
@@ -148,19 +148,25 @@ class Audience:
         over_at: When the last of them had ended or left.
     """
 
-    def __init__(
-        self, world: World, readers: str = "", leave_after: int | None = None, raise_after: int | None = None
-    ) -> None:
+    def __init__(self, world: World, readers: str = "", case: Case | None = None) -> None:
         self.watches: list[Watch] = []
         self.items: dict[Replay[Any], list[Watch]] = {}
         self.on_over: Callable[[], None] = lambda: None
         self._world = world
         self._readers = readers
-        self._leave_after = leave_after
-        self._raise_after = raise_after
+        self._case = case
         self._heard = 0
         self._to_come = 0
         self._gone = False
+
+    @classmethod
+    def of(cls, world: World, case: Case) -> Audience:
+        """As a case describes it."""
+        audience = cls(world, case.readers, case)
+        if case.leave_at is not None:
+            # armed before any source is: at one instant, who leaves hears no more
+            world.at(case.leave_at, audience.leave)
+        return audience
 
     def attend(self, source: Observable[Any], name: str = "seen") -> Watch:
         """Begins to read the whole."""
@@ -196,9 +202,15 @@ class Audience:
             for late in self._readers:
                 self._invite(item, int(late))
         self._heard += 1
-        if self._heard == self._leave_after:
+        case = self._case
+        if case is None:
+            return
+        if self._heard == case.press_after:
+            for button in self._world.buttons:
+                button.on_next("pressed")
+        if self._heard == case.leave_after:
             self.leave()
-        if self._heard == self._raise_after:
+        if self._heard == case.raise_after:
             raise Planted("the subscriber failed")
 
     def _invite(self, item: Replay[Any], late: int) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+import reactivex as rx
 from reactivex import Observable
 
 from ...errors import RxAgentsError
@@ -45,6 +46,7 @@ class World:
     Attributes:
         feeds: Every source that was made, to ask who came and went.
         requests: What models were asked.
+        buttons: The signals that a reader presses while it reads.
         owned: What holds itself, and so must be disposed by its owner.
         faults: What went wrong beside what was watched: errors that nobody heard of, and those that an
             operator raised into its source.
@@ -53,6 +55,7 @@ class World:
     def __init__(self, pace: Sequence[int] = ()) -> None:
         self.feeds: list[Feed] = []
         self.requests: list[ChatRequest] = []
+        self.buttons: list[rx.Subject[Any]] = []
         self.owned: list[Any] = []
         self.faults: list[BaseException] = []
         self._pace = pace
