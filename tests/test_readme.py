@@ -26,6 +26,10 @@ def without_keys() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
 
 
+TESTS = [program for program in PROGRAMS if "(marbles" in program[0]]
+PROGRAMS = [program for program in PROGRAMS if program not in TESTS]
+
+
 @pytest.mark.parametrize(("code", "printed"), PROGRAMS, ids=[f"block{n}" for n in range(len(PROGRAMS))])
 def test_the_readmes_programs_print_what_it_says(code: str, printed: str) -> None:
     done = subprocess.run(
@@ -40,9 +44,29 @@ def test_the_readmes_programs_print_what_it_says(code: str, printed: str) -> Non
     assert done.stdout == printed
 
 
+@pytest.mark.parametrize(("code", "shown"), TESTS, ids=[f"test{n}" for n in range(len(TESTS))])
+def test_the_readmes_tests_pass_or_fail_as_it_says(code: str, shown: str, tmp_path: Path) -> None:
+    (tmp_path / "test_readme_block.py").write_text(code, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-W", "error", "test_readme_block.py"],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        cwd=tmp_path,
+        env=without_keys(),
+        check=False,
+    )
+    if shown:
+        assert done.returncode == 1
+        assert f"\n{shown}" in done.stdout
+    else:
+        assert done.returncode == 0, done.stdout
+
+
 def test_the_readme_has_programs_for_a_pipeline_a_team_and_a_test() -> None:
     assert len(PROGRAMS) >= 3
-    for heading in ("## A first pipeline", "## A first team", "## A first marble test"):
+    assert sorted(bool(shown) for _, shown in TESTS) == [False, False, True], "some pass, one fails"
+    for heading in ("## A first pipeline", "## A first team", "## Test it like a picture"):
         assert heading in README
 
 

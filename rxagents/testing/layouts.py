@@ -3,38 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
 
 from .pieces import Metrics, Piece, call, natural
-from .scene_items import Item, said
+from .scene_items import Item
 from .scenes import Row, Scene
-from .slots import fill
+from .side_texts import Beside, bare, beside_of
+from .slots import fill, unhurried
 from .time_axes import Tick, span_text, ticks_of
 from .time_maps import Demand, TimeMap, moments_of, time_map
 
-__all__ = ["Beside", "Break", "Layout", "Line", "lay_out"]
-
-_ENOUGH = 0.6
-_MORE = 1.3
-_FEW = 24
-
-
-@dataclass(frozen=True, slots=True)
-class Beside:
-    """What a row says, where there is room for it, because its marbles have none.
-
-    Args:
-        where: Behind the row, in front of it, or on a line of its own below.
-        place: Where it begins; in front of the row, where it ends.
-        room: How wide it may be.
-        text: What it says.
-    """
-
-    where: Literal["behind", "before", "below"]
-    place: float
-    room: float
-    text: str
+__all__ = ["Break", "Layout", "Line", "lay_out"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +75,8 @@ def lay_out(scene: Scene, metrics: Metrics, wide: float, *, label: Callable[[str
             *(at for item in row.items for at in (item.at, item.until or item.at)),
         )
     )
-    tail = 2 * (metrics.dot + metrics.gap) + metrics.dot
+    last = max(unhurried([item for item in row.items if item.at == row.end], metrics) for row in scene.rows)
+    tail = min(last, wide / 4) + 2 * (metrics.dot + metrics.gap) + metrics.dot
     bare = TimeMap(moments, tuple(map(float, range(len(moments)))), ())
     demands = [demand for row in scene.rows for demand in _demands(row, bare, metrics)]
     times = time_map(
@@ -150,14 +130,14 @@ def _demands(row: Row, moments: TimeMap, metrics: Metrics) -> list[Demand]:
 def _line(row: Row, times: TimeMap, metrics: Metrics, last: float, width: float) -> Line:
     start = times.of_moment(row.start)
     end = last if row.ending == "open" else times.of_moment(row.end)
-    main = fill([item for item in _items(row, times) if not item.aside], times, metrics, end)
+    main = fill([item for item in _items(row, times) if not item.aside], times, metrics, end, last)
     if row.ending != "open":
         end = max(end, start + metrics.dot if row.parent is not None else start)
         end = max(end, main[-1].place + main[-1].width + metrics.close) if main else end
     tracks = [main, *_stacked([item for item in row.items if item.aside], times, metrics, last)]
-    beside = _beside(row, [piece for track in tracks for piece in track], start, end, metrics, width)
+    beside = beside_of(row, [piece for track in tracks for piece in track], start, end, metrics, width)
     if beside is not None:
-        tracks[0] = [_bare(piece, metrics) for piece in main]
+        tracks[0] = [bare(piece, metrics) for piece in main]
     return Line(row, start, end, tuple(map(tuple, tracks)), beside)
 
 
@@ -174,34 +154,3 @@ def _stacked(items: Sequence[Item], times: TimeMap, metrics: Metrics, last: floa
         else:
             tracks.append([piece])
     return tracks
-
-
-def _beside(
-    row: Row, pieces: Sequence[Piece], start: float, end: float, metrics: Metrics, width: float
-) -> Beside | None:
-    text = said(row.items)
-    shown = len(text) - sum(piece.hidden for piece in pieces)
-    if shown >= _ENOUGH * len(text):
-        return None
-    named = {(piece.at, piece.shown) for piece in pieces if piece.width >= metrics.text(piece.shown)}
-    text = said(
-        row.items, [item for item in row.items if item.kind == "call" and (item.at, item.text) not in named]
-    )
-    wanted = metrics.text(text)
-    behind, before = end + 2 * metrics.dot, start - 2 * metrics.gap
-    way = Beside("behind", behind, width - behind, text)
-    if way.room < min(before, wanted):
-        way = Beside("before", before, before, text)
-    if way.room < min(_FEW * metrics.cell, wanted):
-        first = min((piece.place for piece in pieces if piece.hidden), default=start)
-        place = max(min(first, width - wanted), 0.0)
-        way = Beside("below", place, width - place, text)
-    return way if min(way.room, wanted) > _MORE * shown * metrics.cell else None
-
-
-def _bare(piece: Piece, metrics: Metrics) -> Piece:
-    """Without its text, which stands beside."""
-    if piece.kind not in ("token", "message"):
-        return piece
-    last = piece.ticks[-1] if piece.ticks else piece.place
-    return replace(piece, shown="", width=min(last + metrics.dot - piece.place, piece.width))

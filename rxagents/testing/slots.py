@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from .glyphs import cells, one_line
-from .pieces import EXACT, Metrics, Piece, bundle, marble
+from .pieces import EXACT, Metrics, Piece, bundle, marble, natural
 from .scene_items import Item
 from .time_maps import TimeMap
 
-__all__ = ["fill"]
+__all__ = ["fill", "unhurried"]
 
 
 @dataclass(slots=True)
@@ -34,15 +34,16 @@ class _Slot:
         return all(item.kind == "join" for item in self.items)
 
 
-def fill(items: Sequence[Item], times: TimeMap, metrics: Metrics, end: float) -> list[Piece]:
+def fill(items: Sequence[Item], times: TimeMap, metrics: Metrics, end: float, right: float) -> list[Piece]:
     """The pieces of a row, none in front of another's end.
 
     Args:
         items: What is on it, in order.
         times: What stands where.
         metrics: Of the picture.
-        end: Where the row ends. A piece may reach beyond if there is no room at all; the mark of the end
-            then stands behind it.
+        end: Where the row ends. A piece may reach beyond if there is no room at all, and whom a router
+            chose in the last moment is named all the same; the mark of the end then stands behind it.
+        right: How far a piece may reach then.
     """
     slots = _slots(items, times, metrics)
     pieces: list[Piece] = []
@@ -53,10 +54,20 @@ def fill(items: Sequence[Item], times: TimeMap, metrics: Metrics, end: float) ->
         after = slots[stop].place if stop < len(slots) else end
         room = max(after - metrics.gap - slot.free, metrics.dot)
         spoken = [item for one in slots[index:stop] for item in one.items if item.kind != "join"]
+        if stop == len(slots) and end < slot.free + metrics.dot + metrics.gap:
+            room = max(room, min(unhurried(spoken, metrics), right - metrics.close - metrics.dot - slot.free))
         if spoken:
             pieces.extend(_share(spoken, slot.free, room, times, metrics))
         index = stop
     return pieces
+
+
+def unhurried(items: Sequence[Item], metrics: Metrics) -> float:
+    """The room for what comes with the end of a row: choices with their names, the rest as dots."""
+    if all(item.kind != "choice" for item in items):
+        return 0.0
+    widths = [natural(item, metrics) if item.kind == "choice" else metrics.dot for item in items]
+    return sum(widths) + metrics.gap * (len(widths) - 1)
 
 
 def _slots(items: Sequence[Item], times: TimeMap, metrics: Metrics) -> list[_Slot]:

@@ -9,10 +9,11 @@ from typing import Any
 from reactivex import Observable
 
 from ...operators import Marker, markers
+from .audiences import Audience
 from .cases import Broken, Case
 from .lane_texts import drawn
 from .talks import played
-from .watches import Audience, Watch
+from .watches import Watch
 from .worlds import HORIZON, Make, World
 
 __all__ = ["brief", "check_balance", "check_own_markers", "imbalance"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from reactivex import Observable
 
+from .audiences import Audience
 from .cases import Broken, Case
 from .talks import played
-from .watches import Audience
 from .worlds import HORIZON, Make, World
 
 __all__ = ["check_contract", "check_release"]

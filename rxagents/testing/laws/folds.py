@@ -8,11 +8,11 @@ from typing import Any
 from ...conversations import Conversation
 from ...transcripts import Transcript
 from ...workflows import Workflow
+from .audiences import Audience
 from .balances import brief
 from .cases import Broken, Case
 from .sameness import asked, difference, entries, sum_of
 from .talks import Talk, played
-from .watches import Audience
 from .worlds import HORIZON, Make, World
 
 __all__ = ["check_folding", "marked"]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from ...streams import MessageStream
+from .audiences import Audience
 from .cases import Broken, Case
 from .talks import played
-from .watches import Audience, Watch
+from .watches import Watch
 from .worlds import HORIZON, Make, World
 
 __all__ = ["check_replay"]

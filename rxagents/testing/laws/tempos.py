@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from .audiences import Audience
 from .cases import Broken, Case
 from .sameness import difference, shape
 from .talks import played
-from .watches import Audience
 from .worlds import Make, World
 
 __all__ = ["check_timing", "check_unordered"]
