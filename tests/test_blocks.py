@@ -24,7 +24,7 @@ from rxagents.operators import text
 from rxagents.participants import until_ended
 from rxagents.replays import Replay
 from rxagents.sinks import just
-from rxagents.testing.marbles import Marbles
+from rxagents.testing import Marbles
 
 END = "|"
 

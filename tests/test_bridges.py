@@ -27,8 +27,7 @@ from rxagents.loops import on_dropped, shared_loop
 from rxagents.replays import Replay
 from rxagents.sinks import Emitter, Sink, just
 from rxagents.sync_items import SyncItems
-from rxagents.testing import virtual
-from rxagents.testing.marbles import Marbles
+from rxagents.testing import Marbles, virtual
 
 
 class Source:

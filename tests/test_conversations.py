@@ -23,7 +23,7 @@ from rxagents import (
     UserMessage,
 )
 from rxagents.sinks import just
-from rxagents.testing.marbles import Marbles
+from rxagents.testing import Marbles
 from rxagents.values import ToolCall
 
 

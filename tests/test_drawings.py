@@ -161,6 +161,30 @@ team        ╰─┬▸desk─────────────────�
     )
 
 
+def test_who_was_chosen_in_the_last_moment_is_named_too() -> None:
+    bot = lane((1, "open", message(1, "Yes", name="bot")), (3, "completed"), name="bot")
+    outer = lane(
+        (1, "state", "choice:bot"),
+        (1, "open", bot),
+        (3, "state", "choice:user"),
+        (3, "state", "result:agent-stop"),
+        (3, "completed"),
+        name="team",
+    )
+    shows(
+        lane((0, "open", outer), (3, "completed")),
+        """
+       0 s       1 s       2 s       3 s
+       ┴─────────┴─────────┴─────────┴────────
+       ╭─────────────────────────────|
+team   ╰─────────┬▸bot───────────────▸user──◇|
+  bot            ├───────────────────|
+                 ╰─────────Yes───────✓
+""",
+        50,
+    )
+
+
 def test_tokens_that_come_too_fast_share_a_marble() -> None:
     dense = lane(*[(0.05 * number, "next", f" t{number}") for number in range(100)], (6, "completed"))
     shows(

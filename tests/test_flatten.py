@@ -35,8 +35,7 @@ from rxagents import (
     stream,
 )
 from rxagents.flatten import Speaker, flatten
-from rxagents.testing import virtual
-from rxagents.testing.marbles import Marbles
+from rxagents.testing import Marbles, virtual
 from rxagents.values import delta
 
 

@@ -17,8 +17,7 @@ from rxagents import Agent, OpenAILLM, ScriptedLLM, StateUpdate, Team, User, Wor
 from rxagents.blocks import Block
 from rxagents.operators import answer, deltas, messages, responses, text
 from rxagents.sinks import just
-from rxagents.testing import HTTPFault, OpenAIServer
-from rxagents.testing.marbles import Marbles
+from rxagents.testing import HTTPFault, Marbles, OpenAIServer
 
 
 @pytest.mark.parametrize("count", range(1, 8))

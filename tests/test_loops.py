@@ -29,8 +29,7 @@ from rxagents.loops import (
     trampolined,
 )
 from rxagents.schedulers import LoopScheduler
-from rxagents.testing import VirtualClock, virtual
-from rxagents.testing.marbles import Marbles
+from rxagents.testing import Marbles, VirtualClock, virtual
 
 
 def on_shared(action: Any) -> Any:

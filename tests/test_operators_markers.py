@@ -40,9 +40,6 @@ from rxagents.sinks import just
 from rxagents.testing import Marbles, order_scenario
 from rxagents.values import delta
 
-# `expect_markers` has no mark for completion, so one stands behind
-ending = ops.concat(rx.of(("|", None)))
-
 
 def written(source: Observable[Any], **options: Any) -> list[Any]:
     """The markers of a conversation that ends by itself."""
@@ -166,12 +163,14 @@ def test_the_markers_come_when_the_diagram_draws_them(marbles: Marbles) -> None:
     B   --m---|
     m   --H-i-|
     """)
-    marbles.expect_markers(items.pipe(markers(), ending)).to_be(
+    probe = marbles.probe()
+    marbles.expect_markers(items.pipe(markers(), probe)).to_be(
         [
             *((2, "start", "B"), (2, "delta", "H"), (4, "delta", "i")),
-            *((6, "response", "Hi"), (6, "end", "B"), (6, "result", "done"), (6, "|", None)),
+            *((6, "response", "Hi"), (6, "end", "B"), (6, "result", "done")),
         ]
     )
+    marbles.expect_subscriptions(probe).to_be("^-----!")
 
 
 # -- what is shown
@@ -285,11 +284,11 @@ def test_an_error_of_the_conversation_itself_is_written_after_what_it_cuts(marbl
     error = ValueError("no")
     block = Block("b", just(marbles.message("    a--a|")))
     items = rx.concat(just(block), marbles.cold("-#", error=error))
-    marbles.expect_markers(items.pipe(markers(), ending)).to_be(
+    marbles.expect_markers(items.pipe(markers())).to_be(
         [
             *((0, "start", "b"), (0, "delta", "a"), (1, "interrupted", "a"), (1, "end", "b")),
             (1, "error", {"type": "ValueError", "message": "no", "where": ""}),
-            *((1, "result", "agent-error"), (1, "|", None)),
+            (1, "result", "agent-error"),
         ]
     )
 
@@ -301,30 +300,32 @@ def test_an_error_upstream_of_a_pipe_says_whose_it_was() -> None:
 
 
 def test_a_failing_agent_cuts_those_beside_it(marbles: Marbles) -> None:
-    one = marbles.message("  -a-#", error=ValueError("no"))
-    other = marbles.message("-b-b-b|")
+    one = marbles.message("                    -a-#", error=ValueError("no"))
+    other = marbles.message("                  -b-b-b|")
     a, b = as_agent("a", lambda source: just(one)), as_agent("b", lambda source: just(other))
     both = say("q").pipe(lambda source: rx.merge(a(source), b(source)))
-    marbles.expect_markers(both.pipe(markers(), ending)).to_be(
+    probe = marbles.probe()
+    marbles.expect_markers(both.pipe(markers(), probe)).to_be(
         [
             *((0, "start", "a"), (0, "start", "b"), (1, "delta", "a"), (1, "delta", "b")),
             (3, "error", {"type": "ValueError", "message": "no", "where": "a"}),
             *((3, "end", "a"), (3, "interrupted", "b"), (3, "end", "b")),
-            *((3, "result", "agent-error"), (3, "|", None)),
+            (3, "result", "agent-error"),
         ]
     )
+    marbles.expect_subscriptions(probe).to_be("^--!")
 
 
 def test_two_that_fail_at_once_make_one_error(marbles: Marbles) -> None:
     source: rx.Subject[Any] = rx.Subject()
     items = just(Block("a", just(MessageStream(source))), Block("b", just(MessageStream(source))))
     marbles.at(1, source.on_error, ValueError("no"))
-    marbles.expect_markers(items.pipe(markers(), ending)).to_be(
+    marbles.expect_markers(items.pipe(markers())).to_be(
         [
             *((0, "start", "a"), (0, "start", "b")),
             (1, "error", {"type": "ValueError", "message": "no", "where": "a"}),
             *((1, "end", "a"), (1, "interrupted", ""), (1, "end", "b")),
-            *((1, "result", "agent-error"), (1, "|", None)),
+            (1, "result", "agent-error"),
         ]
     )
 
@@ -346,12 +347,12 @@ def test_merged_agents_keep_their_blocks_apart(marbles: Marbles) -> None:
     a, b = as_agent("a", lambda source: just(one)), as_agent("b", lambda source: just(other))
     probe = marbles.probe()
     both = say("q").pipe(lambda source: rx.merge(a(source), b(source)))
-    marbles.expect_markers(both.pipe(markers(), probe, ending)).to_be(
+    marbles.expect_markers(both.pipe(markers(), probe)).to_be(
         [
             *((0, "start", "a"), (0, "start", "b")),
             *((1, "delta", "a"), (2, "delta", "b"), (4, "delta", "a"), (4, "delta", "b")),
             *((5, "response", "aa"), (5, "end", "a"), (6, "response", "bb"), (6, "end", "b")),
-            *((6, "result", "done"), (6, "|", None)),
+            (6, "result", "done"),
         ]
     )
     marbles.flush()
@@ -366,16 +367,16 @@ def test_a_late_reader_gets_what_was_written_and_goes_on() -> None:
 
 def test_a_reader_that_comes_in_mid_message_hears_it_from_its_beginning(marbles: Marbles) -> None:
     run = just(Block("bot", just(marbles.message("-a-b-c|")))).pipe(shared())
-    marbles.expect_markers(run.pipe(markers(), ending)).to_be(
+    marbles.expect_markers(run.pipe(markers())).to_be(
         [
             *((0, "start", "bot"), (1, "delta", "a"), (3, "delta", "b"), (5, "delta", "c")),
-            *((6, "response", "abc"), (6, "end", "bot"), (6, "result", "done"), (6, "|", None)),
+            *((6, "response", "abc"), (6, "end", "bot"), (6, "result", "done")),
         ]
     )
-    marbles.expect_markers(run.pipe(markers(), ending, ops.delay_subscription(4.0))).to_be(
+    marbles.expect_markers(run.pipe(markers(), ops.delay_subscription(4.0))).to_be(
         [
             *((4, "start", "bot"), (4, "delta", "a"), (4, "delta", "b"), (5, "delta", "c")),
-            *((6, "response", "abc"), (6, "end", "bot"), (6, "result", "done"), (6, "|", None)),
+            *((6, "response", "abc"), (6, "end", "bot"), (6, "result", "done")),
         ]
     )
 
@@ -393,10 +394,10 @@ def test_a_thousand_nested_blocks_are_written_live_and_late(marbles: Marbles) ->
         *(("start", name) for name in names),
         *(("delta", "a"), ("response", "a")),
         *(("end", name) for name in reversed(names)),
-        *(("result", "done"), ("|", None)),
+        ("result", "done"),
     ]
-    marbles.expect_markers(run.pipe(markers(), ending)).to_be(marks)
-    marbles.expect_markers(run.pipe(markers(), ending, ops.delay_subscription(9.0))).to_be(marks)
+    marbles.expect_markers(run.pipe(markers())).to_be(marks)
+    marbles.expect_markers(run.pipe(markers(), ops.delay_subscription(9.0))).to_be(marks)
 
 
 def test_a_thousand_nested_blocks_fail_and_are_interrupted_in_good_order(marbles: Marbles) -> None:
@@ -404,23 +405,23 @@ def test_a_thousand_nested_blocks_fail_and_are_interrupted_in_good_order(marbles
     failing = marbles.message("-#", error=ValueError("no"))
     where = {"type": "ValueError", "message": "no", "where": " > ".join(names)}
     failed = just(nested(1_000, failing))
-    marbles.expect_markers(failed.pipe(markers(), ending)).to_be(
+    marbles.expect_markers(failed.pipe(markers())).to_be(
         [
             *((0, "start", name) for name in names),
             (1, "error", where),
             *((1, "end", name) for name in reversed(names)),
-            *((1, "result", "agent-error"), (1, "|", None)),
+            (1, "result", "agent-error"),
         ]
     )
     said = marbles.message("   -a------|")
     stop = marbles.hot("       --s")
     cut = just(nested(1_000, said)).pipe(until(stop))
-    marbles.expect_markers(cut.pipe(markers(), ending)).to_be(
+    marbles.expect_markers(cut.pipe(markers())).to_be(
         [
             *((0, "start", name) for name in names),
             *((1, "delta", "a"), (2, "interrupted", "a")),
             *((2, "end", name) for name in reversed(names)),
-            *((2, "result", "interrupted"), (2, "|", None)),
+            (2, "result", "interrupted"),
         ]
     )
 

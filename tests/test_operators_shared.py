@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import reactivex as rx
 from reactivex import operators as ops
 
 from rxagents import Agent, say
 from rxagents.operators import markers, shared, text
 from rxagents.testing import Marbles
-
-# `expect_markers` has no mark for completion, so one stands behind
-ending = ops.concat(rx.of(("|", None)))
 
 
 def test_a_late_reader_replays_and_goes_on_as_the_diagram_draws_it(marbles: Marbles) -> None:
@@ -59,16 +55,18 @@ def test_the_last_reader_that_leaves_does_not_cancel_it(marbles: Marbles) -> Non
 
 
 def test_dispose_cancels_it_for_all_and_keeps_what_had_come(marbles: Marbles) -> None:
-    llm = marbles.llm("                      -a-b--c|")
+    llm = marbles.llm("                        -a-b--c|")
     run = say("q").pipe(Agent("a", llm), shared())
     marbles.at(5, run.dispose)
-    marbles.expect(run.pipe(text())).to_be(" -a-b-|")
-    marbles.expect(run.pipe(text())).to_be(" ------(^a b|)")
-    marbles.expect_subscriptions(llm).to_be("^----!")
-    marbles.expect_markers(run.pipe(markers(), ending)).to_be(
+    marbles.expect(run.pipe(text())).to_be("   -a-b-|")
+    marbles.expect(run.pipe(text())).to_be("   ------(^a b|)")
+    marbles.expect_subscriptions(llm).to_be("  ^----!")
+    probe = marbles.probe()
+    marbles.expect_subscriptions(probe).to_be("^----!")
+    marbles.expect_markers(run.pipe(markers(), probe)).to_be(
         [
             *((0, "start", "a"), (1, "delta", "a"), (3, "delta", "b")),
-            *((5, "interrupted", "ab"), (5, "end", "a"), (5, "result", "interrupted"), (5, "|", None)),
+            *((5, "interrupted", "ab"), (5, "end", "a"), (5, "result", "interrupted")),
         ]
     )
 

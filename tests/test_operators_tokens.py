@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import reactivex as rx
 from hypothesis import given
 from hypothesis import strategies as st
 from reactivex import Observable
@@ -28,9 +27,6 @@ from rxagents.operators import map_tokens, markers, messages, responses, shared,
 from rxagents.sinks import just
 from rxagents.testing import Marbles
 from rxagents.values import Completion, FunctionResult, delta
-
-# `expect_markers` has no mark for completion, so one stands behind
-ending = ops.concat(rx.of(("|", None)))
 
 texts = ops.map(lambda message: message.text)
 
@@ -192,11 +188,11 @@ def test_blocks_keep_their_names_and_nesting(marbles: Marbles, shout: Any) -> No
     inner  m2-------|
     m2     -----A---|
     """)
-    marbles.expect_markers(items().pipe(shout, markers(), ending)).to_be(
+    marbles.expect_markers(items().pipe(shout, markers())).to_be(
         [
             *((0, "start", "outer"), (0, "start", "inner"), (1, "delta", "B"), (5, "delta", "A")),
             *((7, "response", "B"), (9, "response", "A"), (9, "end", "inner"), (9, "end", "outer")),
-            *((9, "result", "done"), (9, "|", None)),
+            (9, "result", "done"),
         ]
     )
     marbles.flush()
@@ -251,10 +247,10 @@ def test_interrupting_the_mapped_block_cancels_the_model(marbles: Marbles, shout
     llm = marbles.llm("                      -a-b-c-d-e|")
     stop = marbles.hot("                     ----s")
     said = say("q").pipe(Agent("bot", llm), shout, until(stop))
-    marbles.expect_markers(said.pipe(markers(), ending)).to_be(
+    marbles.expect_markers(said.pipe(markers())).to_be(
         [
             *((0, "start", "bot"), (1, "delta", "A"), (3, "delta", "B")),
-            *((4, "interrupted", "AB"), (4, "end", "bot"), (4, "result", "interrupted"), (4, "|", None)),
+            *((4, "interrupted", "AB"), (4, "end", "bot"), (4, "result", "interrupted")),
         ]
     )
     marbles.expect_subscriptions(llm).to_be("^---!")
@@ -262,7 +258,7 @@ def test_interrupting_the_mapped_block_cancels_the_model(marbles: Marbles, shout
 
 @BOTH
 def test_interrupting_the_mapped_message_alone_cancels_the_model(marbles: Marbles, shout: Any) -> None:
-    llm = marbles.llm("                      -a-b-c-d-e|")
+    llm = marbles.llm("                        -a-b-c-d-e|")
     probe = marbles.probe()
     run = say("q").pipe(Agent("bot", llm), shout, shared())
     marbles.at(4, lambda: probe.items[0].interrupt())
@@ -270,13 +266,15 @@ def test_interrupting_the_mapped_message_alone_cancels_the_model(marbles: Marble
        m---|
     m  -A-B~
     """)
-    marbles.expect_markers(run.pipe(markers(), ending)).to_be(
+    marks = marbles.probe()
+    marbles.expect_subscriptions(marks).to_be("^---!")
+    marbles.expect_markers(run.pipe(markers(), marks)).to_be(
         [
             *((0, "start", "bot"), (1, "delta", "A"), (3, "delta", "B")),
-            *((4, "interrupted", "AB"), (4, "end", "bot"), (4, "result", "done"), (4, "|", None)),
+            *((4, "interrupted", "AB"), (4, "end", "bot"), (4, "result", "done")),
         ]
     )
-    marbles.expect_subscriptions(llm).to_be("^---!")
+    marbles.expect_subscriptions(llm).to_be("  ^---!")
 
 
 @BOTH
@@ -346,10 +344,10 @@ def test_what_the_function_raises_fails_the_message_where_it_is_and_cancels_the_
 ) -> None:
     llm = marbles.llm("                      -a-b-c-d-e|")
     error = {"type": "ValueError", "message": "b", "where": "bot"}
-    marbles.expect_markers(say("q").pipe(Agent("bot", llm), operator, markers(), ending)).to_be(
+    marbles.expect_markers(say("q").pipe(Agent("bot", llm), operator, markers())).to_be(
         [
             *((0, "start", "bot"), (1, "delta", "a"), (3, "error", error)),
-            *((3, "end", "bot"), (3, "result", "agent-error"), (3, "|", None)),
+            *((3, "end", "bot"), (3, "result", "agent-error")),
         ]
     )
     marbles.expect_subscriptions(llm).to_be("^--!")
@@ -377,10 +375,10 @@ async def first_two(words: AsyncIterator[str]) -> AsyncIterator[str]:
 def test_a_transform_that_returns_early_cancels_the_model_and_has_said_its_all(marbles: Marbles) -> None:
     llm = marbles.llm("                      -a-b-c-d-e|")
     said = say("q").pipe(Agent("bot", llm), transform(first_two))
-    marbles.expect_markers(said.pipe(markers(), ending)).to_be(
+    marbles.expect_markers(said.pipe(markers())).to_be(
         [
             *((0, "start", "bot"), (1, "delta", "a"), (3, "delta", "b")),
-            *((3, "response", "ab"), (3, "end", "bot"), (3, "result", "done"), (3, "|", None)),
+            *((3, "response", "ab"), (3, "end", "bot"), (3, "result", "done")),
         ]
     )
     marbles.expect_subscriptions(llm).to_be("^--!")
@@ -443,11 +441,11 @@ def test_a_thousand_nested_blocks_are_mapped(marbles: Marbles) -> None:
     heard = nested().pipe(map_tokens(str.upper), text())
     marbles.expect(heard).to_be("    -A-B--|")
     stop = marbles.hot("             --s")
-    marbles.expect_markers(nested().pipe(map_tokens(str.upper), until(stop), markers(), ending)).to_be(
+    marbles.expect_markers(nested().pipe(map_tokens(str.upper), until(stop), markers())).to_be(
         [
             *((0, "start", f"b{level}") for level in reversed(range(1_000))),
             *((1, "delta", "A"), (2, "interrupted", "A")),
             *((2, "end", f"b{level}") for level in range(1_000)),
-            *((2, "result", "interrupted"), (2, "|", None)),
+            (2, "result", "interrupted"),
         ]
     )

@@ -22,9 +22,6 @@ from rxagents.operators import markers, responses, shared, text, until
 from rxagents.sinks import just
 from rxagents.testing import Marbles
 
-# `expect_markers` has no mark for completion, so one stands behind
-ending = ops.concat(rx.of(("|", None)))
-
 
 def test_it_cuts_in_mid_message_as_the_diagram_draws_it(marbles: Marbles) -> None:
     m = marbles.message("        --Well-let-me-see|")
@@ -53,11 +50,11 @@ def test_the_innermost_is_cut_first_and_all_at_that_very_instant(marbles: Marble
 
     marbles.at(3, press)
     marbles.expect_subscriptions(source).to_be("^--!")
-    marbles.expect_markers(just(outer).pipe(until(stop), markers(), ending)).to_be(
+    marbles.expect_markers(just(outer).pipe(until(stop), markers())).to_be(
         [
             *((0, "start", "outer"), (0, "start", "inner"), (1, "delta", "a")),
             *((3, "interrupted", "a"), (3, "end", "inner"), (3, "end", "outer")),
-            *((3, "result", "interrupted"), (3, "|", None)),
+            (3, "result", "interrupted"),
         ]
     )
     marbles.flush()
@@ -77,10 +74,10 @@ def test_the_conversation_holds_what_had_come(marbles: Marbles) -> None:
     llm = marbles.llm("                      -a-b-c-d|")
     stop = marbles.hot("                     ----s")
     workflow = Workflow(lambda source: source.pipe(Agent("bot", llm), until(stop)), conversation)
-    marbles.expect_markers(workflow.observe("q").pipe(ending)).to_be(
+    marbles.expect_markers(workflow.observe("q")).to_be(
         [
             *((0, "start", "bot"), (1, "delta", "a"), (3, "delta", "b")),
-            *((4, "interrupted", "ab"), (4, "end", "bot"), (4, "result", "interrupted"), (4, "|", None)),
+            *((4, "interrupted", "ab"), (4, "end", "bot"), (4, "result", "interrupted")),
         ]
     )
     marbles.expect_subscriptions(llm).to_be("^---!")
@@ -149,10 +146,10 @@ def test_a_signal_that_fails_fails_the_conversation_and_cuts_what_is_open(marble
     said = say("q").pipe(Agent("bot", llm), until(broken))
     shown = {"type": "ValueError", "message": "button", "where": ""}
     marbles.expect(said.pipe(text(), probe)).to_be("-a#", error=error)
-    marbles.expect_markers(said.pipe(markers(), ending)).to_be(
+    marbles.expect_markers(said.pipe(markers())).to_be(
         [
             *((0, "start", "bot"), (1, "delta", "a"), (2, "interrupted", "a"), (2, "end", "bot")),
-            *((2, "error", shown), (2, "result", "agent-error"), (2, "|", None)),
+            *((2, "error", shown), (2, "result", "agent-error")),
         ]
     )
     marbles.expect_subscriptions(llm).to_be("       ^-!", "^-!")
@@ -171,8 +168,7 @@ def test_at_one_instant_the_signal_wins_over_a_token(marbles: Marbles) -> None:
 
 
 def test_at_one_instant_the_signal_wins_over_a_message(marbles: Marbles) -> None:
-    m = marbles.message("        x|")
-    items = marbles.cold("       --m|", m=m)
+    items = marbles.cold("       --m|", m=MessageStream(rx.of("x")))
     signal = marbles.cold("      --s")
     heard = items.pipe(until(signal), text())
     marbles.expect(heard).to_be("--|")
@@ -182,10 +178,10 @@ def test_a_second_signal_does_nothing(marbles: Marbles) -> None:
     llm = marbles.llm("   -a-b-c-d|")
     signal = marbles.hot("--s-s-s")
     said = say("q").pipe(Agent("bot", llm), until(signal))
-    marbles.expect_markers(said.pipe(markers(), ending)).to_be(
+    marbles.expect_markers(said.pipe(markers())).to_be(
         [
             *((0, "start", "bot"), (1, "delta", "a"), (2, "interrupted", "a"), (2, "end", "bot")),
-            *((2, "result", "interrupted"), (2, "|", None)),
+            (2, "result", "interrupted"),
         ]
     )
 
@@ -195,10 +191,10 @@ def test_the_next_agent_in_the_pipe_hears_what_there_was_and_takes_its_turn(marb
     stop = marbles.hot("                       ----s")
     second = marbles.llm("                     -Go_on|")
     said = say("q").pipe(Agent("a", first), until(stop), Agent("b", second))
-    marbles.expect_markers(said.pipe(markers(), ending)).to_be(
+    marbles.expect_markers(said.pipe(markers())).to_be(
         [
             *((4, "start", "b"), (5, "delta", "Go on"), (10, "response", "Go on")),
-            *((10, "end", "b"), (10, "result", "done"), (10, "|", None)),
+            *((10, "end", "b"), (10, "result", "done")),
         ]
     )
     marbles.expect_subscriptions(first).to_be("^---!")
@@ -211,7 +207,9 @@ def test_what_the_next_agent_was_still_hearing_is_cut_too(marbles: Marbles) -> N
     stop = marbles.hot("                       --s")
     second = marbles.llm("                     never|")
     said = say("q").pipe(Agent("a", first), Agent("b", second), until(stop))
-    marbles.expect_markers(said.pipe(markers(), ending)).to_be([(2, "result", "interrupted"), (2, "|", None)])
+    probe = marbles.probe()
+    marbles.expect_markers(said.pipe(markers(), probe)).to_be([(2, "result", "interrupted")])
+    marbles.expect_subscriptions(probe).to_be("^-!")
     marbles.expect_subscriptions(first).to_be("^-!")
     marbles.expect_subscriptions(second).to_be()
     marbles.allow("unused")
@@ -222,8 +220,8 @@ def test_a_team_is_cut_while_its_model_is_asked(marbles: Marbles) -> None:
     router = marbles.llm("                      -a---|")
     stop = marbles.hot("                        ---s")
     team = Team(router, [Agent("a", nobody), Agent("b", nobody)], "team")
-    marbles.expect_markers(say("q").pipe(team, until(stop), markers(), ending)).to_be(
-        [(0, "start", "team"), (3, "end", "team"), (3, "result", "interrupted"), (3, "|", None)]
+    marbles.expect_markers(say("q").pipe(team, until(stop), markers())).to_be(
+        [(0, "start", "team"), (3, "end", "team"), (3, "result", "interrupted")]
     )
     marbles.expect_subscriptions(router).to_be("^--!")
 
@@ -232,12 +230,12 @@ def test_a_team_is_cut_with_the_member_that_speaks(marbles: Marbles) -> None:
     llm = marbles.llm("                      -a-b|", "-a-b|")
     stop = marbles.hot("                     ------s")
     team = Team(marbles.llm(), [Agent("bot", llm)], "team")
-    marbles.expect_markers(say("q").pipe(team, until(stop), markers(), ending)).to_be(
+    marbles.expect_markers(say("q").pipe(team, until(stop), markers())).to_be(
         [
             *((0, "start", "team"), (0, "start", "bot"), (1, "delta", "a"), (3, "delta", "b")),
             *((4, "response", "ab"), (4, "end", "bot"), (4, "start", "bot"), (5, "delta", "a")),
             *((6, "interrupted", "a"), (6, "end", "bot"), (6, "end", "team")),
-            *((6, "result", "interrupted"), (6, "|", None)),
+            (6, "result", "interrupted"),
         ]
     )
     marbles.expect_subscriptions(llm).to_be("^---!", "----^-!")

@@ -18,8 +18,7 @@ from reactivex.subject import Subject
 from rxagents import Block, MessageStream, StateUpdate
 from rxagents.ordering import concat_eager, in_turn
 from rxagents.sinks import Emitter, just
-from rxagents.testing import virtual
-from rxagents.testing.marbles import Marbles
+from rxagents.testing import Marbles, virtual
 
 END = "|"
 

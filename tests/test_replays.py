@@ -27,8 +27,7 @@ from rxagents.participants import until_ended
 from rxagents.replays import Replay
 from rxagents.schedulers import LoopScheduler
 from rxagents.sinks import just
-from rxagents.testing import VirtualClock
-from rxagents.testing.marbles import Marbles
+from rxagents.testing import Marbles, VirtualClock
 
 END = "|"
 

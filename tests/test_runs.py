@@ -34,7 +34,7 @@ from rxagents import (
     stream,
 )
 from rxagents.operators import answer, text
-from rxagents.testing.marbles import Marbles
+from rxagents.testing import Marbles
 
 from .listening import heard
 

@@ -23,8 +23,7 @@ from rxagents.inlets import listen
 from rxagents.loops import on_dropped, shared_loop
 from rxagents.schedulers import LoopScheduler
 from rxagents.sinks import Emitter, Sink, just
-from rxagents.testing import virtual
-from rxagents.testing.marbles import Marbles
+from rxagents.testing import Marbles, virtual
 from rxagents.work import afterwards, defer, together
 
 END = "|"

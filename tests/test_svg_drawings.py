@@ -12,7 +12,7 @@ from hypothesis import given, settings
 
 from rxagents.testing.drawings import Drawing, draw
 from rxagents.testing.glyphs import visible
-from rxagents.testing.lanes import Event, Lane
+from rxagents.testing.lanes import Called, Event, Lane, Returned
 from tests.drawn_lanes import failed, lane, lanes, long_run, message, team, tools
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -61,6 +61,20 @@ def test_a_call_shows_name_and_result_and_on_hover_its_arguments() -> None:
     drawing = draw(tools())
     assert [words_of(group) for group in marbles(drawing, "call")] == ["get_id → 214", "get_date → Monday"]
     assert "get_id(customer=17)\n→ 214\n4 s – 10 s (6 s)" in titles(drawing)
+
+
+def test_a_result_belongs_to_the_call_with_its_id() -> None:
+    said = lane(
+        (1, "call", Called("look", {"at": "a"}, "c1")),
+        (1, "call", Called("look", {"at": "b"}, "c2")),
+        (3, "result", Returned("second", "look", "c2")),
+        (5, "result", Returned("first", "look", "c1")),
+        (6, "completed"),
+    )
+    assert titles(draw(said))[1:3] == [
+        'look(at="a")\n→ first\n1 s – 5 s (4 s)',
+        'look(at="b")\n→ second\n1 s – 3 s (2 s)',
+    ]
 
 
 def test_a_choice_has_the_colour_of_whom_it_names() -> None:

@@ -25,7 +25,7 @@ from rxagents import (
 )
 from rxagents.blocks import Scope
 from rxagents.sinks import just
-from rxagents.testing.marbles import Marbles
+from rxagents.testing import Marbles
 
 S = TypeVar("S", bound=Scope)
 

@@ -49,8 +49,7 @@ from rxagents.async_items import AsyncItems
 from rxagents.llm import Call, Reply
 from rxagents.loops import shared_loop
 from rxagents.operators import map_tokens, text, until
-from rxagents.testing import OpenAIServer, Stalled, order_scenario
-from rxagents.testing.marbles import Marbles
+from rxagents.testing import Marbles, OpenAIServer, Stalled, order_scenario
 
 from .listening import heard
 

@@ -9,6 +9,7 @@ server     OpenAI-compatible, on the loopback, fails to order               see 
 
 from .clock import VirtualClock, virtual
 from .diagrams import DiagramError, MarbleError
+from .drawings import Drawing, draw
 from .faults import Dropped, HTTPFault, Malformed, Paused, Raw, Stalled
 from .guards import block_model_requests
 from .lanes import Event, Lane

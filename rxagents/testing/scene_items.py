@@ -8,13 +8,14 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
-from .glyphs import one_line, visible
+from .glyphs import clip, one_line, visible
 from .lanes import Called, Event, Returned
 
 __all__ = ["Item", "ItemKind", "items_of", "said"]
 
 ItemKind: TypeAlias = Literal["token", "value", "message", "choice", "state", "result", "call", "join"]
 
+_LONGEST = 2000
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
@@ -135,7 +136,7 @@ def _json(value: Any) -> str:
 def _plain(value: Any) -> str:
     # an address would make another picture of the same lane
     try:
-        return _ADDRESS.sub("", repr(value))
+        return clip(_ADDRESS.sub("", repr(value)), _LONGEST)
     except Exception:
         return f"({type(value).__name__} without words: its __repr__ raises)"
 

@@ -79,9 +79,8 @@ def sheet_of(layout: Layout) -> Sheet:
         y += height + TRACK * (len(line.tracks) - 1)
         y += _BELOW if line.beside is not None and line.beside.where == "below" else 0.0
         bottoms.append(y)
-    rights = [
-        left + line.end + (0.0 if line.row.ending == "completed" else METRICS.dot) for line in layout.lines
-    ]
+    signs = ("response", "interrupted", "error")
+    rights = [left + line.end + METRICS.dot * (line.row.ending in signs) for line in layout.lines]
     for index in range(len(rows) - 1, -1, -1):
         row = rows[index]
         if row.kind == "block":

@@ -56,7 +56,8 @@ def ticks_of(times: TimeMap, room: Callable[[str], float], right: float) -> tupl
             break
     kept = _spaced(ticks, room, right)
     for index in times.breaks:
-        again = Tick(times.places[index + 1], time_text(times.moments[index + 1], step, most))
+        # no round time: one more digit tells it from its neighbours
+        again = Tick(times.places[index + 1], time_text(times.moments[index + 1], step / 10, most))
         together = sorted([*kept, again], key=lambda tick: tick.place)
         if len(_spaced(together, room, right)) == len(together):
             kept = together

@@ -7,6 +7,7 @@ from typing import Any
 
 from reactivex import Observable
 
+from ...operators import Shared
 from ...replays import Replay
 from ...streams import MessageStream
 from .cases import Case
@@ -53,6 +54,8 @@ class Audience:
 
     def attend(self, source: Observable[Any], name: str = "seen") -> Watch:
         """Begins to read the whole."""
+        if isinstance(source, Shared):  # it goes on without readers
+            self._world.owned.append(source)
         watch = self._seat(name)
         watch.read(source)
         return watch

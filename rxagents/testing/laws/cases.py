@@ -75,6 +75,6 @@ class Broken(AssertionError):
     """
 
     def __init__(self, found: str, lanes: Iterable[tuple[str, str]] = ()) -> None:
-        super().__init__(found)
         self.found = found
         self.lanes = list(lanes)
+        super().__init__("\n".join([found, *(f"  {name}  {lane}" for name, lane in self.lanes)]))

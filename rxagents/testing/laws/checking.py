@@ -32,13 +32,13 @@ class LawError(AssertionError):
     """
 
     def __init__(self, law: Law, subject: Subject, case: Case, broken: Broken) -> None:
-        lines = [("the law", law.says), *case.described(), *broken.lanes]
+        lines = [*case.described(), *broken.lanes]
         width = max(len(name) for name, _ in lines)
         told = [f"  {name:{width}}  {words}".rstrip() for name, words in lines]
-        legend = f"  {'':{width}}  ({_LEGEND})"
-        super().__init__(
-            "\n".join([f"{subject.name} breaks the law {law.name!r}: {broken.found}", *told, legend])
-        )
+        if subject.is_one and law.compares:
+            told.append("  If it has a state, give a function that makes a new one for each run.")
+        heading = f"{subject.name} breaks the law {law.name!r}: {broken.found}"
+        super().__init__("\n".join([heading, f"  ({law.says})", *told, f"  ({_LEGEND})"]))
         self.law = law.name
         self.found = broken.found
         self.case = case
@@ -61,61 +61,58 @@ class Law:
     says: str
     checks: Mapping[Output, Check]
 
-    def __call__(
-        self,
-        operator: Any,
-        *,
-        max_examples: int = 200,
-        seed: int | None = None,
-    ) -> None:
+    @property
+    def compares(self) -> bool:
+        """Whether it compares one run with another."""
+        return self.number > 4
+
+    def __call__(self, operator: Any, *, max_examples: int = 200, seed: int | None = None) -> None:
         """Puts the law to the test on random conversations.
 
         Args:
             operator: An operator on conversations, an agent, a team, or a function without arguments
                 that makes one: what has a state must be made anew for each example.
             max_examples: How many conversations to try.
-            seed: For other conversations than those of every other run.
+            seed: A number, for other conversations than the same ones in each run.
 
         Raises:
             LawError: It does not hold; with the simplest example that was found.
-            ConfigurationError: `operator` is none, or it has an output of which this law says nothing.
+            ConfigurationError: `operator` is none, or gives something that this law is not about.
             BlockingCallError: An event loop is running in this thread.
         """
         subject = Subject(operator)
         if subject.output not in self.checks:
             raise ConfigurationError(
-                f"the law {self.name!r} is about conversations, and {subject.name} gives none; the laws for "
-                "it are found by check_laws"
+                f"the law {self.name!r} says nothing about a {subject.output}, which is what {subject.name} "
+                f"gives, but about {' and '.join(self.checks)}; check_laws finds the laws that apply"
             )
         self.hold(subject, max_examples, seed)
 
     def hold(self, subject: Subject, max_examples: int, seed: int | None) -> None:
-        """The same, for what was looked at before."""
-        examine(self, subject, cases(self.name), max_examples, seed)
+        """The same for an operator that was looked at before.
 
+        Raises:
+            LawError: It does not hold.
+        """
+        check = self.checks[subject.output]
+        last: list[Case] = []
 
-def examine(
-    law: Law, subject: Subject, drawn: SearchStrategy[Case], max_examples: int, seed: int | None
-) -> None:
-    """Looks for the simplest example in which a law does not hold."""
-    check = law.checks[subject.output]
-    last: list[Case] = []
+        @settings(
+            max_examples=max_examples,
+            deadline=None,
+            database=None,
+            derandomize=seed is None,
+            phases=(Phase.generate, Phase.shrink),
+            suppress_health_check=list(HealthCheck),
+            report_multiple_bugs=False,
+        )
+        @given(cases(self.name))
+        def example(case: Case) -> None:
+            last[:] = [case]
+            check(subject.make, case)
 
-    @settings(
-        max_examples=max_examples,
-        deadline=None,
-        database=None,
-        derandomize=seed is None,
-        phases=(Phase.generate, Phase.shrink),
-        suppress_health_check=list(HealthCheck),
-        report_multiple_bugs=False,
-    )
-    @given(drawn)
-    def example(case: Case) -> None:
-        last[:] = [case]
-        check(subject.make, case)
-
-    try:
-        (example if seed is None else seeded(seed)(example))()
-    except Broken as broken:
-        raise LawError(law, subject, last[0], broken) from broken.__cause__
+        try:
+            (example if seed is None else seeded(seed)(example))()
+        except Broken as broken:
+            # the last that hypothesis runs is the simplest that it has found
+            raise LawError(self, subject, last[0], broken) from broken.__cause__

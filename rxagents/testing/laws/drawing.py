@@ -70,9 +70,9 @@ def cases(draw: DrawFn, law: str, hostile: bool = False) -> Case:
         law: Its name: only what it looks at is drawn.
         hostile: Whether a subscriber may raise, which stock operators do not survive, or press a button.
     """
-    calm = law == "timing"
+    calm = law in ("timing", "loss")
     source = _talk(draw, calm, 2, stops=not calm)
-    if law in ("timing", "folding", "wrapping"):
+    if calm or law in ("folding", "wrapping"):
         return _compared(draw, law, source)
     readers = ""
     if law == "replay":
@@ -87,7 +87,7 @@ def cases(draw: DrawFn, law: str, hostile: bool = False) -> Case:
 
 def _compared(draw: DrawFn, law: str, source: Talk) -> Case:
     """For the laws that compare one run with another."""
-    if law == "timing":
+    if law in ("timing", "loss"):
         # blocks that stand side by side have no order; of messages, it is that in which they begin
         has_blocks = any(isinstance(part, Talk) for part in source.parts)
         return Case(source, pace=draw(_PACES), in_turn=draw(st.booleans()) or has_blocks)

@@ -26,7 +26,9 @@ _SMALL = st.integers(0, 11)
 _HOW, _LIVE, _CALM_LIVE = st.sampled_from("rcgy"), st.sampled_from("epwfi!h"), st.sampled_from("epwi")
 _MAPS, _TRANSFORMS = st.sampled_from("ud!"), st.sampled_from("p2sf!")
 _CALM_MAPS, _CALM_TRANSFORMS = st.sampled_from("ud"), st.sampled_from("p2s")
-_SIGNAL = st.sampled_from(["--s|", "-s", "s|", "---s|", "-|", "--#", "", "-----s|", "#", "--ss", "p", "p", "p"])
+_SIGNAL = st.sampled_from(
+    ["--s|", "-s", "s|", "---s|", "-|", "--#", "", "-----s|", "#", "--ss", "p", "p", "p"]
+)
 _VIEWS = st.sampled_from(
     ["text", "deltas", "messages", "responses", "answer", "markers", "transcript", "text", "markers"]
 )
@@ -107,4 +109,4 @@ def _replies(draw: DrawFn, calm: bool, depth: int) -> Replies:
     return Replies(things, tuple(parts), draw(_HOW))
 
 
-_STRINGS = str.maketrans({mark: "b" for mark in "a.o?~$="})
+_STRINGS = str.maketrans(dict.fromkeys("a.o?~$=", "b"))

@@ -6,12 +6,11 @@ What a plan is made of is short text, so that an example that breaks a law can b
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Protocol
-
-import asyncio
 
 import reactivex as rx
 from reactivex import Observable

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ...streams import MessageStream
 from .audiences import Audience
 from .cases import Broken, Case
@@ -28,8 +30,7 @@ def check_replay(make: Make, case: Case) -> None:
         for item, readers in list(audience.items.items()):
             if not item.ended:  # nobody has read it
                 continue
-            after = Audience(world)
-            last = world.do(lambda item=item: after.attend(item, "  after the end"))  # type: ignore[misc]
+            last = world.do(partial(Audience(world).attend, item, "after the end"))
             readers = [*readers, last]
             for reader in readers:
                 _check_same(reader, last, readers)

@@ -117,6 +117,10 @@ class _Reply:
             yield thing
 
 
+def _twin(message: MessageStream) -> MessageStream:
+    return MessageStream(message)
+
+
 @dataclass(frozen=True, slots=True)
 class Hears:
     """`@agent.live`: `e` passes messages on, `p` pipes them, `w` answers each, `f` only the first.
@@ -145,7 +149,7 @@ class Hears:
                 raise Planted(f"{id} raised")
             if how == "i":
                 return f"{id} "
-            return messages.pipe(ops.map(lambda message: MessageStream(message)))
+            return messages.pipe(ops.map(_twin))
 
         async def hang() -> None:
             await asyncio.get_running_loop().create_future()

@@ -87,7 +87,7 @@ def difference(one: Any, other: Any, at: str = "") -> str | None:
     else:
         return f"{at or 'all'}: {one!r:.200} and {other!r:.200}"
     for place, left, right in pairs:
-        words = difference(left, right, place)
-        if words is not None:
-            return words
+        found = difference(left, right, place)
+        if found is not None:
+            return found
     return f"{at or 'all'}: {one!r:.200} and {other!r:.200}"

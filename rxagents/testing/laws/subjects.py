@@ -44,8 +44,9 @@ class Subject:
                 "without arguments that makes one"
             )
         _refuse_running_loop()
-        self.name = getattr(thing, "__name__", None) or repr(thing)
-        self.make: Make = (lambda world: _made(thing)) if _takes_nothing(thing) else lambda world: thing
+        self.name = str(getattr(thing, "__qualname__", None) or repr(thing)).replace(".<locals>", "")
+        self.is_one = not _takes_nothing(thing)
+        self.make: Make = (lambda world: thing) if self.is_one else lambda world: _made(thing)
         self.output = self._tried()
 
     def _tried(self) -> Output:
@@ -58,7 +59,9 @@ class Subject:
             values = watch.values
         if all(isinstance(value, _ITEMS) for value in values):
             return "conversation"
-        if all(isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], Mark) for value in values):
+        if all(
+            isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], Mark) for value in values
+        ):
             return "markers"
         return "view"
 
@@ -79,7 +82,8 @@ def _takes_nothing(thing: Callable[..., Any]) -> bool:
     except (TypeError, ValueError):
         return False
     return not any(
-        parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD, parameter.VAR_POSITIONAL)
+        parameter.kind
+        in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD, parameter.VAR_POSITIONAL)
         for parameter in parameters
     )
 
@@ -99,4 +103,6 @@ def _refuse_running_loop() -> None:
         asyncio.get_running_loop()
     except RuntimeError:
         return
-    raise BlockingCallError("laws run event loops of their own: call them from a plain function, not an async one")
+    raise BlockingCallError(
+        "laws run event loops of their own: call them from a plain function, not an async one"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from .audiences import Audience
@@ -11,7 +12,9 @@ from .sameness import difference, shape
 from .talks import played
 from .worlds import Make, World
 
-__all__ = ["check_timing", "check_unordered"]
+__all__ = ["check_loss", "check_order_of_markers", "check_timing"]
+
+Lanes = list[tuple[str, str]]
 
 
 def check_timing(make: Make, case: Case) -> None:
@@ -20,27 +23,40 @@ def check_timing(make: Make, case: Case) -> None:
     Raises:
         Broken: Two timings gave different results.
     """
-    one, lanes = _came_to(make, case, ())
-    other, other_lanes = _came_to(make, case, case.pace)
+    one, other, lanes = _two_timings(make, case)
     words = difference(one, other)
     if words is not None:
-        raise Broken(
-            f"another timing gave another result: {words}", [*lanes, ("at another pace:", ""), *other_lanes]
-        )
+        raise Broken(f"another timing gave another result, in {words}", lanes)
 
 
-def check_unordered(make: Make, case: Case) -> None:
-    """The same for what gives no order: nothing is lost under any timing."""
-    one, lanes = _came_to(make, case, ())
-    other, other_lanes = _came_to(make, case, case.pace)
+def check_order_of_markers(make: Make, case: Case) -> None:
+    """The same for markers, which are in order where no two messages come at the same time.
+
+    Raises:
+        Broken: Two timings gave different results.
+    """
+    check_timing(make, replace(case, in_turn=True))
+
+
+def check_loss(make: Make, case: Case) -> None:
+    """Nothing is lost under any timing; the order may be another.
+
+    Raises:
+        Broken: Two timings gave different results.
+    """
+    one, other, lanes = _two_timings(make, case)
     words = difference(sorted(map(json.dumps, one)), sorted(map(json.dumps, other)))
     if words is not None:
-        raise Broken(
-            f"another timing lost something: {words}", [*lanes, ("at another pace:", ""), *other_lanes]
-        )
+        raise Broken(f"another timing lost something, in {words}", lanes)
 
 
-def _came_to(make: Make, case: Case, pace: tuple[int, ...]) -> tuple[list[Any], list[tuple[str, str]]]:
+def _two_timings(make: Make, case: Case) -> tuple[list[Any], list[Any], Lanes]:
+    one, lanes = _came_to(make, case, ())
+    other, other_lanes = _came_to(make, case, case.pace)
+    return one, other, [*lanes, ("at the pace:", ""), *other_lanes]
+
+
+def _came_to(make: Make, case: Case, pace: tuple[int, ...]) -> tuple[list[Any], Lanes]:
     with World(pace) as world:
         audience = Audience(world, "0")
         source = played(world, case.source, by_turns=case.in_turn)
@@ -48,7 +64,7 @@ def _came_to(make: Make, case: Case, pace: tuple[int, ...]) -> tuple[list[Any], 
         watch = world.do(lambda: audience.attend(output))
         world.run()
         came = [shape(value) for value in watch.values]
-        end = [watch.end] if watch.end != "error" else [repr(watch.events[-1][2])]
+        end = repr(watch.events[-1][2]) if watch.end == "error" else watch.end
         lanes = audience.drawn()
         world.do(audience.leave)
-        return [*came, end], lanes
+        return [*came, ["end", end]], lanes

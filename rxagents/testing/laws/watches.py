@@ -7,8 +7,11 @@ from typing import Any
 
 from reactivex import Observable, abc
 
-from ...replays import Replay
+from ...blocks import Block, StateUpdate
 from ...schedulers import LoopScheduler
+from ...streams import MessageStream
+from ...transcripts import Transcript
+from ...values import Message
 from .lane_texts import drawn
 from .worlds import Planted, World
 
@@ -122,10 +125,17 @@ class Watch:
 
 
 def _word(value: Any) -> str:
-    if isinstance(value, Replay):
-        return value.name if getattr(value, "name", None) else "message"
-    if isinstance(value, tuple) and len(value) == 2:
-        return f"{value[0]}"
-    if type(value) is dict:
+    if isinstance(value, MessageStream | Block):
+        return value.name or "message"
+    if isinstance(value, StateUpdate):
+        return f"<{value.kind}>"
+    if isinstance(value, Transcript):
+        return "<transcript>"
+    if type(value) is tuple:
+        value = str(value[0])
+    elif type(value) is dict:
         value = value.get("content")
-    return f"{value!r:.40}".replace(" ", "_")
+    elif isinstance(value, Message):
+        value = value.text
+    text = value.strip() if isinstance(value, str) else value
+    return f"{text!r:.40}".replace(" ", "_")

@@ -120,7 +120,7 @@ class World:
         forgotten = [made for made in self._coroutines if inspect.getcoroutinestate(made) == "CORO_CREATED"]
         for made in forgotten:
             made.close()
-        return [made.__qualname__ for made in forgotten]
+        return [getattr(made, "__qualname__", "?") for made in forgotten]
 
     def heard(self, error: BaseException | None) -> None:
         """Takes note of an error that nobody else has heard of, if it is not the example's own."""
