@@ -67,7 +67,7 @@ def _add_draw(parser: argparse.ArgumentParser) -> None:
 
 def _demo(parsed: argparse.Namespace) -> int:
     from .demo import QUESTION, order_team
-    from .testing.services import demo_llm
+    from .testing.server.services import demo_llm
     from .workflows import Workflow
 
     workflow = Workflow(order_team(demo_llm(delay=parsed.delay)))
@@ -79,7 +79,7 @@ def _demo(parsed: argparse.Namespace) -> int:
 
 
 def _draw(parsed: argparse.Namespace) -> int:
-    from .testing.drawings import draw, suffix_of
+    from .testing.drawing.drawings import draw, suffix_of
 
     if parsed.output is not None:
         suffix_of(parsed.output)  # before the work, not after it

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["marbles"]
 
-_FAILURES = f"{__package__}.testing.marble_failures"
+_FAILURES = f"{__package__}.testing.marbles.marble_failures"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -114,7 +114,7 @@ def pytest_runtest_makereport(
         report.longrepr = _picture(item, call.excinfo)
     folder = item.config.getoption("--marbles-dir")
     if folder and report.failed:
-        from .testing.kept_pictures import keep_pictures
+        from .testing.drawing.kept_pictures import keep_pictures
 
         kept = keep_pictures(call.excinfo.value, item.config.invocation_params.dir / folder, item.nodeid)
         report.sections.append(("kept by --marbles-dir", kept))

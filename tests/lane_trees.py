@@ -6,8 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from rxagents.testing.diagrams import MarbleError
 from rxagents.testing.lanes import Called, Event, Lane, Returned, moment
+from rxagents.testing.language.diagrams import MarbleError
 
 SHARED = ValueError("shared")
 CARELESS = ["", " ", "  a", "a b", "_", "a_b", "m", "m1", "m12", "v1", "e1", "e2", "b1", "bot", "bot.2", "x"]

@@ -16,8 +16,8 @@ from rxagents.errors import ConfigurationError, ModelConnectionError, ModelStatu
 from rxagents.llm.azure_chat import AzureOpenAILLM
 from rxagents.llm.openai_chat import OpenAILLM
 from rxagents.llm.requests import LLM, ChatRequest, LLMConstraints
-from rxagents.testing.faults import HTTPFault
-from rxagents.testing.openai_server import OpenAIServer
+from rxagents.testing.server.faults import HTTPFault
+from rxagents.testing.server.openai_server import OpenAIServer
 from rxagents.values import Completion, Usage, delta
 
 ASK = ChatRequest(({"role": "user", "content": "Hello there"},))

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from rxagents.errors import BlockingCallError, ConfigurationError, NoRealTimeError, RxAgentsError
 from rxagents.testing import virtual_loop
 from rxagents.testing.clock import VirtualClock, virtual
-from rxagents.testing.virtual_loop import EndlessInstantError, NothingToWaitForError, VirtualLoop
+from rxagents.testing.clock.virtual_loop import EndlessInstantError, NothingToWaitForError, VirtualLoop
 from rxagents.threads import call_in_thread
 
 

@@ -11,10 +11,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from rxagents import ConfigurationError
-from rxagents.testing.comparing import Difference, difference, same
-from rxagents.testing.diagrams import MarbleError, parse
 from rxagents.testing.lanes import Called, Event, Lane, Returned
-from rxagents.testing.rendering import render
+from rxagents.testing.language.comparing import Difference, difference, same
+from rxagents.testing.language.diagrams import MarbleError, parse
+from rxagents.testing.language.rendering import render
 
 from .lane_trees import lane_trees
 

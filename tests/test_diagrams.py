@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from rxagents import ConfigurationError, RxAgentsError
 from rxagents.testing import diagrams
-from rxagents.testing.diagrams import DiagramError, MarbleError, parse
 from rxagents.testing.lanes import Called, Event, Lane, Returned
-from rxagents.testing.rendering import render
+from rxagents.testing.language.diagrams import DiagramError, MarbleError, parse
+from rxagents.testing.language.rendering import render
 
 
 def blocks() -> list[tuple[dict[str, Any], str]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rxagents.__main__ import main
-from rxagents.testing.drawings import draw
+from rxagents.testing.drawing.drawings import draw
 
 LINES = """
 {"rxagents": "recording", "version": 1}

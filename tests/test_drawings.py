@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rxagents.errors import ConfigurationError, ModelStatusError
-from rxagents.testing.drawings import draw
-from rxagents.testing.exchanges import RecordedError
-from rxagents.testing.glyphs import cells
+from rxagents.testing.drawing.drawings import draw
+from rxagents.testing.drawing.glyphs import cells
+from rxagents.testing.drawing.layouts import Layout, lay_out
+from rxagents.testing.drawing.scenes import scene_of
+from rxagents.testing.drawing.svg_marks import METRICS
 from rxagents.testing.lanes import Called, Kind, Lane, Returned
-from rxagents.testing.layouts import Layout, lay_out
-from rxagents.testing.scenes import scene_of
-from rxagents.testing.svg_marks import METRICS
+from rxagents.testing.recordings.exchanges import RecordedError
 from tests.drawn_lanes import failed, lane, lanes, long_run, message, team, tools
 
 

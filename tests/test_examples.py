@@ -15,7 +15,7 @@ from .test_readme import ROOT, without_keys
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
-def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str | Path, server: bool = True) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [sys.executable, "-W", "error", *map(str, arguments)],
         capture_output=True,
@@ -25,7 +25,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "talking to the embedded server" in done.stderr
+    assert ("talking to the embedded server" in done.stderr) is server
     return done
 
 
@@ -67,6 +67,15 @@ def test_the_asyncio_app_answers_every_question() -> None:
 def test_the_redactor_hides_every_digit_and_keeps_the_rest() -> None:
     printed = run(ROOT / "examples" / "redactor.py").stdout
     assert printed == "Thank you. I noted the card █ █ █ █, valid to █/█.\n"
+
+
+def test_the_picture_in_the_repository_is_the_one_that_is_drawn(tmp_path: Path) -> None:
+    picture = tmp_path / "run.svg"
+    printed = run(ROOT / "examples" / "draw_a_run.py", picture, server=False).stdout
+    assert "[get_order_id" in printed
+    assert picture.read_text(encoding="utf-8") == (ROOT / "examples" / "draw_a_run.svg").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_every_example_has_a_test_here() -> None:

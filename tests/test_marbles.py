@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from typing import Any
 from unittest.mock import ANY
 
 import pytest
@@ -15,7 +14,6 @@ from reactivex import operators as ops
 from rxagents import (
     Agent,
     ConfigurationError,
-    Message,
     ModelError,
     ScriptedLLM,
     Team,
@@ -25,11 +23,10 @@ from rxagents import (
     Workflow,
     agent,
     say,
-    stream,
 )
-from rxagents.operators import deltas, responses, text, until
+from rxagents.operators import responses, text, until
 from rxagents.testing import EndlessInstantError, NothingToWaitForError
-from rxagents.testing.diagrams import MarbleError
+from rxagents.testing.language.diagrams import MarbleError
 from rxagents.testing.marbles import Marbles
 
 
@@ -99,17 +96,17 @@ class TestWhatIsDrawn:
         """
         with Marbles() as marbles:
             marbles.expect(marbles.cold(drawn)).to_be(drawn)
-            marbles.expect(marbles.cold(drawn).pipe(text())).to_be(
-                  "--He-llo------('\\n\\n' Yes|)"
-            )
+            marbles.expect(marbles.cold(drawn).pipe(text())).to_be("--He-llo------('\\n\\n' Yes|)")
 
     def test_who_speaks_speaks_in_words_and_all_others_in_characters(self) -> None:
         with Marbles() as marbles:
             marbles.expect(marbles.cold("-ab|")).to_be("-ab|")
         with Marbles() as marbles:
-            marbles.expect(marbles.message("-ab|").pipe(ops.map(lambda delta: delta["content"]))).to_be("-ab|")
+            said = marbles.message("-ab|").pipe(ops.map(lambda delta: delta["content"]))
+            marbles.expect(said).to_be("-ab|")
         with Marbles() as marbles:  # nobody is drawn who speaks, but words came
-            marbles.expect(say("q").pipe(Agent("bot", ScriptedLLM(["Hi there"])), text())).to_be("(Hi _there|)")
+            bot = Agent("bot", ScriptedLLM(["Hi there"]))
+            marbles.expect(say("q").pipe(bot, text())).to_be("(Hi _there|)")
 
     def test_the_length_of_a_frame(self) -> None:
         with Marbles(frame=0.01) as marbles:
@@ -135,8 +132,10 @@ class TestOneClock:
         with Marbles() as marbles:
             llm = marbles.llm("--#", "--Hi|", error=ModelError("busy"))
             bot = Agent("bot", llm)
-            patient = say("q").pipe(bot, text()).pipe(
-                ops.catch(lambda error, source: rx.timer(5.0).pipe(ops.flat_map(lambda _: source)))
+            patient = (
+                say("q")
+                .pipe(bot, text())
+                .pipe(ops.catch(lambda error, source: rx.timer(5.0).pipe(ops.flat_map(lambda _: source))))
             )
             marbles.expect(patient).to_be("---------Hi|")
             marbles.expect_subscriptions(llm).to_be("^-!", "-------^---!")
@@ -180,10 +179,10 @@ class TestOneClock:
 
     def test_a_million_steps_at_one_instant_fail(self) -> None:
         async def endless() -> None:
-            while True:
+            while True:  # noqa: ASYNC110
                 await asyncio.sleep(0)
 
-        with pytest.raises(EndlessInstantError, match="more than 1,000,000 callbacks ran at 0.0 s"):
+        with pytest.raises(EndlessInstantError, match=r"more than 1,000,000 callbacks ran at 0.0 s"):
             Marbles().run(endless())
 
     def test_a_drawn_stop_wins_a_tie(self) -> None:
@@ -239,7 +238,7 @@ class TestOneClock:
 class TestModelsAndTools:
     def test_one_script_a_call(self) -> None:
         with Marbles() as marbles:
-            llm = marbles.llm("-@look{\"at\":1}-|", "-----It_is-214|")
+            llm = marbles.llm('-@look{"at":1}-|', "-----It_is-214|")
             look = marbles.tool("look", "--214|", arguments={"at": int}, description="Looks.")
             bot = Agent("bot", llm, tools=[look])
             marbles.expect(say("q").pipe(bot)).to_be(
@@ -258,7 +257,6 @@ class TestModelsAndTools:
             ask = say("Hello").pipe(Agent("bot", llm), text())
             marbles.expect(ask).to_be("-Hello|")
         assert len(llm.calls) == 1
-
 
     def test_what_an_answer_takes(self) -> None:
         with Marbles() as marbles:

@@ -36,8 +36,8 @@ from rxagents.llm.replies import Call
 from rxagents.llm.requests import LLM, ChatRequest, LLMConstraints
 from rxagents.loops import shared_loop
 from rxagents.tasks import cancelled_tasks_ended
-from rxagents.testing.faults import Dropped, HTTPFault, Malformed, Paused, Raw, Stalled
-from rxagents.testing.openai_server import OpenAIServer
+from rxagents.testing.server.faults import Dropped, HTTPFault, Malformed, Paused, Raw, Stalled
+from rxagents.testing.server.openai_server import OpenAIServer
 from rxagents.values import Completion, Usage, delta
 
 SOON = 20.0
@@ -841,8 +841,8 @@ def test_an_open_connection_is_closed_with_its_loop_and_nothing_warns():
         from rxagents.bridges import forward
         from rxagents.llm.openai_chat import OpenAILLM
         from rxagents.llm.requests import ChatRequest
-        from rxagents.testing.faults import Paused
-        from rxagents.testing.openai_server import OpenAIServer
+        from rxagents.testing.server.faults import Paused
+        from rxagents.testing.server.openai_server import OpenAIServer
 
         ASK = ChatRequest(({"role": "user", "content": "Hello"},))
 
@@ -943,7 +943,7 @@ def test_after_a_fork_the_child_has_connections_of_its_own():
         from rxagents.bridges import forward
         from rxagents.llm.openai_chat import OpenAILLM
         from rxagents.llm.requests import ChatRequest
-        from rxagents.testing.openai_server import OpenAIServer
+        from rxagents.testing.server.openai_server import OpenAIServer
 
         warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads, from Python 3.12 on
         ASK = ChatRequest(({"role": "user", "content": "Hello"},))

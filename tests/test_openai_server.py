@@ -17,9 +17,9 @@ from pydantic import BaseModel
 from rxagents.errors import ConfigurationError
 from rxagents.llm.replies import Call, Reply, request_text
 from rxagents.llm.scripts import Rule
-from rxagents.testing.faults import Dropped, HTTPFault, Malformed, Paused, Raw, Stalled
-from rxagents.testing.openai_server import OpenAIServer
-from rxagents.testing.scenarios import default_scenario, echo_scenario, order_scenario
+from rxagents.testing.server.faults import Dropped, HTTPFault, Malformed, Paused, Raw, Stalled
+from rxagents.testing.server.openai_server import OpenAIServer
+from rxagents.testing.server.scenarios import default_scenario, echo_scenario, order_scenario
 from rxagents.values import delta
 
 SOON = 20.0

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from rxagents.testing.comparing import difference
-from rxagents.testing.diagrams import parse
 from rxagents.testing.lanes import Event, Lane
-from rxagents.testing.pictures import picture
+from rxagents.testing.language.comparing import difference
+from rxagents.testing.language.diagrams import parse
+from rxagents.testing.language.pictures import picture
 
 from .lane_trees import lane_trees
 

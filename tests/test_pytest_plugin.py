@@ -11,9 +11,9 @@ from xml.etree import ElementTree
 import pytest
 
 import rxagents.testing
-from rxagents.testing.kept_pictures import file_name
+from rxagents.testing.drawing.kept_pictures import file_name
 from rxagents.testing.lanes import Event, Lane
-from rxagents.testing.marble_failures import MarbleFailure, Problem
+from rxagents.testing.marbles.marble_failures import MarbleFailure, Problem
 
 pytest_plugins = ["pytester"]
 
@@ -153,7 +153,7 @@ def test_a_wrong_picture_may_be_expected_to_fail(pytester: pytest.Pytester, stan
     pytester.makepyfile(
         """
         import pytest
-        from rxagents.testing.marble_failures import MarbleFailure
+        from rxagents.testing.marbles.marble_failures import MarbleFailure
 
         @pytest.mark.xfail(raises=MarbleFailure, strict=True, reason="known")
         def test_a(marbles):
@@ -309,7 +309,7 @@ async def test_a(marbles):
 IN_THE_BODY = """
 import pytest
 from rxagents.testing.lanes import Lane
-from rxagents.testing.marble_failures import MarbleFailure, Problem
+from rxagents.testing.marbles.marble_failures import MarbleFailure, Problem
 
 def fail():
     raise MarbleFailure([Problem("first", "--a|", None, Lane()), Problem("second")])
@@ -386,7 +386,7 @@ def drawings(monkeypatch: pytest.MonkeyPatch) -> Any:
         def __init__(self, lane: Lane) -> None:
             self.svg = f"<svg>{'/'.join(str(event.value) for event in lane.events)}</svg>"
 
-    module: Any = ModuleType("rxagents.testing.drawings")
+    module: Any = ModuleType("rxagents.testing.drawing.drawings")
     module.draw = Drawing
     monkeypatch.setitem(sys.modules, module.__name__, module)
     return module

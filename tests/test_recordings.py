@@ -33,12 +33,13 @@ from rxagents import (
 from rxagents.llm import Call, ChatRequest, Reply
 from rxagents.llm.recorded import RecordedLLM, record
 from rxagents.redaction import masked
-from rxagents.testing import HTTPFault, OpenAIServer, VirtualClock, timeline, virtual
+from rxagents.testing import HTTPFault, OpenAIServer, VirtualClock, virtual
 from rxagents.testing.lanes import Called, Event, Lane, Returned
 from rxagents.testing.recordings import RecordedError, read_recording
 from rxagents.values import delta
 
 from .listening import heard
+from .timelines import timeline
 
 HELLO = {"role": "user", "content": "Hi"}
 REQUEST = ChatRequest((HELLO,), agent="bot")

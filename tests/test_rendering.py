@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rxagents import ConfigurationError
-from rxagents.testing.comparing import difference
-from rxagents.testing.diagrams import MarbleError, parse
 from rxagents.testing.lanes import Called, Event, Kind, Lane, Returned, moment
-from rxagents.testing.rendering import Diagram, render
+from rxagents.testing.language.comparing import difference
+from rxagents.testing.language.diagrams import MarbleError, parse
+from rxagents.testing.language.rendering import Diagram, render
 
 from .lane_trees import lane_trees
 

@@ -29,13 +29,14 @@ from rxagents import (
 from rxagents.bridges import from_async
 from rxagents.llm import ChatRequest
 from rxagents.llm.recorded import record
-from rxagents.testing import VirtualClock, timeline, virtual
-from rxagents.testing.exchanges import RecordedError
-from rxagents.testing.replaying import ReplayedLLM, replay
-from rxagents.testing.request_matching import canonical, comparable, first_difference, likeness
+from rxagents.testing import VirtualClock, virtual
+from rxagents.testing.recordings.exchanges import RecordedError
+from rxagents.testing.recordings.replaying import ReplayedLLM, replay
+from rxagents.testing.recordings.request_matching import canonical, comparable, first_difference, likeness
 from rxagents.values import delta
 
 from .listening import heard
+from .timelines import timeline
 
 Model = Callable[[ChatRequest], rx.Observable[Any]]
 

@@ -20,21 +20,45 @@ PACKAGE = Path(rxagents.__file__).parent
 ROOMS = """
 errors values assembly
 daemon_executors loops tasks mailboxes async_items schedulers sinks inlets work bridges sync_items
+redaction journal_values journals
 cursors replays streams blocks transcripts conversations inputs ordering flatten
 limits threads
-llm.requests llm.wire llm.replies llm.scripts llm.scripted llm.sse llm.chat_stream llm.chat_answers
-llm.chat_bodies llm.client_settings llm.clients llm.failures llm.chat_completions
+llm.requests llm.around llm.recorded llm.wire llm.replies llm.scripts llm.scripted llm.sse llm.chat_stream
+llm.chat_answers llm.chat_bodies llm.client_settings llm.clients llm.failures llm.chat_completions
 llm.openai_chat llm.azure_chat llm
 strategies
 signatures tools toolboxes walks participants agents functions prompts users
 teams._members teams._routing teams._team teams
 operators._markers operators._messages operators._shared operators._text operators._tokens
 operators._transcript operators._until operators
-runs workflows demo
-testing.waiting_tasks testing.virtual_loop testing.clock testing.timelines
-testing.http_wire testing.stream_server testing.request_log testing.faults testing.chat_format
-testing.chat_service testing.delivery testing.openai_server testing.scenarios testing.services testing
-__main__
+runs recorders conversing blocking seats workflows public_names demo
+testing.clock.waiting_tasks testing.clock.socketless testing.clock.default_timers testing.clock.virtual_loop
+testing.clock.virtual_clock testing.clock
+testing.lanes
+testing.language.marks testing.language.spellings testing.language.wordings testing.language.scanning
+testing.language.subscriptions testing.language.diagrams testing.language.rows testing.language.comparing
+testing.language.cells testing.language.marble_columns testing.language.stretched_columns
+testing.language.rendering testing.language.pictures testing.language
+testing.marbles.subscription_logs testing.marbles.calls testing.marbles.observing
+testing.marbles.drawn_items testing.marbles.drawn_lanes testing.marbles.drawn_models
+testing.marbles.drawn_tools testing.marbles.probes testing.marbles.palettes
+testing.marbles.marble_failures testing.marbles.expectations testing.marbles.marker_expectations
+testing.marbles.subscription_expectations testing.marbles.virtual_runs testing.marbles.left_overs
+testing.marbles.kit testing.marbles
+testing.recordings.exchanges testing.recordings.recorded_lanes testing.recordings.recorded_lines
+testing.recordings.reading testing.recordings.request_matching testing.recordings.played_answers
+testing.recordings.replaying testing.recordings
+testing.drawing.glyphs testing.drawing.scene_items testing.drawing.time_maps testing.drawing.time_axes
+testing.drawing.scenes testing.drawing.pieces testing.drawing.slots testing.drawing.side_texts
+testing.drawing.layouts testing.drawing.text_drawings testing.drawing.svg_styles testing.drawing.svg_marks
+testing.drawing.svg_sheets testing.drawing.svg_drawings testing.drawing.drawings
+testing.drawing.kept_pictures testing.drawing
+testing.server.http_wire testing.server.stream_server testing.server.request_log testing.server.faults
+testing.server.chat_format testing.server.chat_service testing.server.delivery
+testing.server.openai_server testing.server.scenarios testing.server.services testing.server
+testing.guards testing
+LAWS
+pytest_plugin __main__
 """.split()
 
 
@@ -88,8 +112,8 @@ PUBLIC = {
         Agent AgentError AssistantMessage AzureOpenAILLM Block BlockingCallError ChatRequest Completion
         ConfigurationError Conversation Delta FunctionResult InputError LLM LLMConstraints Mark Marker
         MaxRoundsError Message MessageStream ModelConnectionError ModelError ModelProtocolError
-        ModelStatusError ModelStreamError ModelTimeoutError NoRealTimeError OpenAILLM RoutingError Run
-        RunCancelledError RunResult RxAgentsError ScriptError ScriptedLLM StateUpdate SystemMessage Team
+        ModelRequestBlockedError ModelStatusError ModelStreamError ModelTimeoutError NoRealTimeError
+        OpenAILLM RoutingError Run RunCancelledError RunResult RxAgentsError ScriptError ScriptedLLM StateUpdate SystemMessage Team
         Tool ToolArgumentsError ToolError ToolFailedError ToolTimeoutError Transcript UnknownToolError
         Usage User UserMessage Workflow WorkflowBusyError WorkflowError WorkflowInput agent as_agent
         on_dropped say stream
@@ -99,12 +123,14 @@ PUBLIC = {
         transform until
     """,
     "rxagents.llm": """
-        AzureOpenAILLM Call ChatRequest LLM LLMConstraints OpenAILLM Reply Rule ScriptedLLM
+        AzureOpenAILLM Call ChatRequest LLM LLMConstraints OpenAILLM Reply Rule ScriptedLLM record
     """,
     "rxagents.testing": """
-        Dropped EndlessInstantError HTTPFault Malformed NothingToWaitForError OpenAIServer Paused Raw
-        RecordedRequest Stalled VirtualClock VirtualLoop default_scenario demo_llm echo_scenario
-        order_scenario timeline virtual
+        Called Diagram DiagramError Drawing Dropped EndlessInstantError Event Exchange HTTPFault Lane
+        Malformed MarbleError MarbleFailure MarbleLLM MarbleTool Marbles NothingToWaitForError OpenAIServer
+        Paused Probe Raw RecordedError RecordedRequest Recording Returned Stalled VirtualClock VirtualLoop
+        block_model_requests default_scenario demo_llm draw echo_scenario order_scenario parse
+        read_recording record render replay virtual
     """,
 }
 

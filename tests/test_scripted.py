@@ -18,7 +18,7 @@ from rxagents.llm.replies import Call, Reply, request_text, tokenize
 from rxagents.llm.requests import LLM, ChatRequest, LLMConstraints
 from rxagents.llm.scripted import ScriptedLLM
 from rxagents.llm.scripts import Rule, Script
-from rxagents.testing.faults import Dropped
+from rxagents.testing.server.faults import Dropped
 from rxagents.values import Completion, Usage, delta
 
 HELLO = ChatRequest(({"role": "user", "content": "Hello there"},), agent="agent1")

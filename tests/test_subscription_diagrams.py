@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rxagents.testing.diagrams import DiagramError, Subscription, parse_subscription
+from rxagents.testing.language.diagrams import DiagramError, Subscription, parse_subscription
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 
-from rxagents.testing.drawings import Drawing, draw
-from rxagents.testing.glyphs import visible
+from rxagents.testing.drawing.drawings import Drawing, draw
+from rxagents.testing.drawing.glyphs import visible
 from rxagents.testing.lanes import Called, Event, Lane, Returned
 from tests.drawn_lanes import failed, lane, lanes, long_run, message, team, tools
 

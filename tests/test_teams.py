@@ -38,7 +38,7 @@ from rxagents.llm.requests import ChatRequest
 from rxagents.operators import markers, messages, text, transcript, until
 from rxagents.sinks import just
 from rxagents.testing import Marbles
-from rxagents.testing.drawn_models import MarbleLLM
+from rxagents.testing.marbles.drawn_models import MarbleLLM
 
 
 def only(*marks: str) -> Callable[[Observable[Any]], Observable[Any]]:

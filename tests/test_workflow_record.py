@@ -39,7 +39,7 @@ from rxagents.sinks import just
 from rxagents.testing import OpenAIServer, VirtualClock, order_scenario, virtual
 from rxagents.testing.lanes import Called, Lane, Returned
 from rxagents.testing.recordings import Recording, read_recording
-from rxagents.testing.replaying import replay
+from rxagents.testing.recordings.replaying import replay
 
 from .test_order_scenario import ANSWER, QUESTION, check
 

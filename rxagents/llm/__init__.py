@@ -2,6 +2,7 @@
 
 from .azure_chat import AzureOpenAILLM
 from .openai_chat import OpenAILLM
+from .recorded import record
 from .replies import Call, Reply
 from .requests import LLM, ChatRequest, LLMConstraints
 from .scripted import ScriptedLLM
@@ -17,4 +18,5 @@ __all__ = [
     "Reply",
     "Rule",
     "ScriptedLLM",
+    "record",
 ]

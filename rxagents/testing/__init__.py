@@ -1,53 +1,78 @@
 """What tests of agents need: marbles on a virtual clock, scripted models, and an OpenAI-compatible server.
 
 ```
-marbles    draws sources and expectations, and runs them in virtual time    see rxagents.testing.marbles
-clock      an asyncio loop whose time jumps                                 see rxagents.testing.clock
-server     OpenAI-compatible, on the loopback, fails to order               see rxagents.testing.openai_server
+marbles      draws sources and expectations, and runs them in virtual time
+language     the marble diagrams themselves
+clock        an asyncio loop whose time jumps
+recordings   runs and models, recorded and replayed
+drawing      runs as pictures
+laws         what every operator has to keep, checked by hypothesis; imported by itself
+server       OpenAI-compatible, on the loopback, fails to order
 ```
 """
 
-from .clock import VirtualClock, virtual
-from .diagrams import DiagramError, MarbleError
-from .drawings import Drawing, draw
-from .faults import Dropped, HTTPFault, Malformed, Paused, Raw, Stalled
+from ..llm.recorded import record
+from .clock import EndlessInstantError, NothingToWaitForError, VirtualClock, VirtualLoop, virtual
+from .drawing import Drawing, draw
 from .guards import block_model_requests
-from .lanes import Event, Lane
-from .marble_failures import MarbleFailure
-from .marbles import Marbles
-from .openai_server import OpenAIServer
-from .probes import Probe
-from .request_log import RecordedRequest
-from .scenarios import default_scenario, echo_scenario, order_scenario
-from .services import demo_llm
-from .timelines import timeline
-from .virtual_loop import EndlessInstantError, NothingToWaitForError, VirtualLoop
+from .lanes import Called, Event, Lane, Returned
+from .language import Diagram, DiagramError, MarbleError, parse, render
+from .marbles import MarbleFailure, MarbleLLM, Marbles, MarbleTool, Probe
+from .recordings import Exchange, RecordedError, Recording, read_recording, replay
+from .server import (
+    Dropped,
+    HTTPFault,
+    Malformed,
+    OpenAIServer,
+    Paused,
+    Raw,
+    RecordedRequest,
+    Stalled,
+    default_scenario,
+    demo_llm,
+    echo_scenario,
+    order_scenario,
+)
 
 __all__ = [
+    "Called",
+    "Diagram",
     "DiagramError",
+    "Drawing",
     "Dropped",
     "EndlessInstantError",
     "Event",
+    "Exchange",
     "HTTPFault",
     "Lane",
     "Malformed",
     "MarbleError",
     "MarbleFailure",
+    "MarbleLLM",
+    "MarbleTool",
     "Marbles",
     "NothingToWaitForError",
     "OpenAIServer",
     "Paused",
     "Probe",
     "Raw",
+    "RecordedError",
     "RecordedRequest",
+    "Recording",
+    "Returned",
     "Stalled",
     "VirtualClock",
     "VirtualLoop",
     "block_model_requests",
     "default_scenario",
     "demo_llm",
+    "draw",
     "echo_scenario",
     "order_scenario",
-    "timeline",
+    "parse",
+    "read_recording",
+    "record",
+    "render",
+    "replay",
     "virtual",
 ]

@@ -13,8 +13,8 @@ from reactivex import Observable
 
 from ...errors import RxAgentsError
 from ...loops import on_dropped
-from ..clock import VirtualClock
-from ..virtual_loop import EndlessInstantError
+from ..clock.virtual_clock import VirtualClock
+from ..clock.virtual_loop import EndlessInstantError
 
 if TYPE_CHECKING:
     from ...llm.requests import ChatRequest

@@ -1,0 +1,6 @@
+"""The virtual clock: an asyncio event loop whose time jumps, so that an hour takes milliseconds."""
+
+from .virtual_clock import VirtualClock, virtual
+from .virtual_loop import EndlessInstantError, NothingToWaitForError, VirtualLoop
+
+__all__ = ["EndlessInstantError", "NothingToWaitForError", "VirtualClock", "VirtualLoop", "virtual"]

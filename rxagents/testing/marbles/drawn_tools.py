@@ -1,0 +1,94 @@
+"""A tool whose answers are lanes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from inspect import Parameter, Signature
+from typing import Any
+
+from ...bridges import forward
+from ...errors import ConfigurationError, ScriptError
+from ...sinks import Emitter
+from ...tools import Tool
+from ..lanes import Lane
+from .calls import CallList
+from .drawn_items import play, virtual_loop
+
+__all__ = ["MarbleTool"]
+
+
+class MarbleTool(Tool):
+    """A tool whose work is drawn; `marbles.tool` makes it.
+
+    The last item of its lane is the result, once the lane completes; what comes before it is progress.
+    A `#` is what it raises. Cancelling a call cancels its lane.
+
+    Args:
+        name: The tool's name.
+        lanes: One for all calls, or one for each.
+        arguments: The parameters that the model sees, by name, each with its type.
+        description: What the model reads.
+        on_exhausted: Told when a call finds no lane.
+
+    Attributes:
+        arguments: Those of each call, in order.
+        calls: When each call began and ended; `calls[0]` may be spoken of before it is made.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        lanes: tuple[Lane, ...],
+        *,
+        arguments: Mapping[str, Any] | None = None,
+        description: str = "",
+        timeout: float | None = None,
+        on_exhausted: Callable[[str], None] = lambda words: None,
+    ) -> None:
+        if not lanes:
+            raise ConfigurationError(f"the tool {name!r}: draw a lane that ends with its result")
+        self.arguments: list[dict[str, Any]] = []
+        self.calls = CallList(f"{name}.calls")
+        self._lanes = lanes
+        self._on_exhausted = on_exhausted
+
+        async def work(**values: Any) -> Any:
+            return await self._work(values)
+
+        work.__signature__ = Signature(  # type: ignore[attr-defined]
+            [Parameter(key, Parameter.KEYWORD_ONLY, annotation=of) for key, of in (arguments or {}).items()]
+        )
+        super().__init__(work, name=name, description=description, timeout=timeout)
+
+    @property
+    def unused(self) -> int:
+        """How many lanes no call has asked for; one lane serves all calls."""
+        return max(len(self._lanes) - len(self.calls), 0) if len(self._lanes) > 1 else 0
+
+    async def _work(self, values: dict[str, Any]) -> Any:
+        loop = virtual_loop(f"the tool {self.name}")
+        self.arguments.append(values)
+        entry = self.calls.begin(loop.time())
+        items: list[Any] = []
+        try:
+            lane = self._lane()
+            await forward(Emitter(lambda sink: play(lane, sink, loop, loop.time())), items.append)
+        finally:
+            entry.end(asyncio.get_running_loop().time())
+        return items[-1] if items else None
+
+    def _lane(self) -> Lane:
+        number = len(self.calls)
+        if len(self._lanes) == 1:
+            return self._lanes[0]
+        if number <= len(self._lanes):
+            return self._lanes[number - 1]
+        words = (
+            f"the tool {self.name} has {len(self._lanes)} lanes, and call {number} came; draw another lane"
+        )
+        self._on_exhausted(words)
+        raise ScriptError(words)
+
+    def __repr__(self) -> str:
+        return self.name

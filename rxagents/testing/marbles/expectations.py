@@ -1,0 +1,205 @@
+"""What a test expects of an observable: a picture, and what it looks like when it is another one."""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from reactivex import Observable
+
+from ...errors import ConfigurationError
+from ..lanes import Event, Lane
+from ..language.comparing import difference
+from ..language.diagrams import DiagramError, parse
+from ..language.pictures import picture
+from .marble_failures import Problem
+from .observing import Observation
+
+__all__ = ["Expectation", "Reading", "Source", "checked", "subscribed"]
+
+Source = Observable[Any] | Callable[[], Observable[Any]]
+
+# so many events after all that was drawn, and what still comes is left unread
+_ENOUGH = 20
+
+
+class Reading(Protocol):
+    """How the diagrams of a test are read."""
+
+    frame: float
+
+    @property
+    def speaks(self) -> bool:
+        """Whether somebody in the test speaks in words."""
+        ...
+
+
+class Expectation:
+    """What one observable is expected to do; `marbles.expect` makes it.
+
+    Args:
+        source: An observable, or a function that gives one, which is called on the clock.
+        reading: How diagrams are read.
+        subscribe_at: Seconds.
+        unsubscribe_at: Seconds; None: at its end, or when nothing can happen any more.
+        state: Whether every StateUpdate and Completion is compared.
+        title: Where this was written.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        reading: Reading,
+        *,
+        subscribe_at: float = 0.0,
+        unsubscribe_at: float | None = None,
+        state: bool = False,
+        title: str = "expect",
+    ) -> None:
+        self._source = checked(source, title)
+        self._reading = reading
+        self._subscribe_at = subscribe_at
+        self.unsubscribe_at = unsubscribe_at
+        self._state = state
+        self._title = title
+        self._diagram: str | None = None
+        self._drawn: Lane | None = None
+        self._values: Mapping[str, Any] = {}
+        self._error: object = None
+        self._other: Expectation | None = None
+        self._observation: Observation | None = None
+        self._loop: AbstractEventLoop | None = None
+        self.waiting = ""
+
+    def to_be(self, diagram: str, /, *, error: object = None, **values: Any) -> None:
+        """What is to come, as a diagram; it is compared when the clock has run.
+
+        Args:
+            diagram: See `rxagents.testing.language.diagrams`. A `^` in it is where it is subscribed to.
+            error: What a `#` stands for: an exception (its type and message count), or a class.
+            values: What its words stand for: any value, or a matcher that equals what it matches.
+
+        Raises:
+            DiagramError: The diagram cannot be read.
+        """
+        self._expect_once()
+        self._diagram, self._values, self._error = diagram, values, error
+        try:
+            self._drawn = self._parsed(words=True)
+        except DiagramError:
+            self._drawn = self._parsed(words=False)
+        if self._drawn.caret is not None:
+            self._subscribe_at = self._drawn.caret
+
+    def to_equal(self, other: Source, /) -> None:
+        """The same as another observable, which is subscribed to at the same time."""
+        self._expect_once()
+        self._other = Expectation(
+            other,
+            self._reading,
+            subscribe_at=self._subscribe_at,
+            unsubscribe_at=self.unsubscribe_at,
+            state=self._state,
+        )
+
+    def _expect_once(self) -> None:
+        if self.compared:
+            raise ConfigurationError(f"{self._title}: what is expected was said already")
+
+    @property
+    def compared(self) -> bool:
+        """Whether it was said what is expected."""
+        return self._diagram is not None or self._other is not None
+
+    @property
+    def horizon(self) -> float:
+        """The time of the last that is drawn."""
+        return max(self._drawn.last if self._drawn else 0.0, self.unsubscribe_at or 0.0)
+
+    @property
+    def ended(self) -> bool:
+        return self._observation is not None and (self._observation.ended or self._observation.is_disposed)
+
+    def arm(self, loop: AbstractEventLoop) -> None:
+        """Subscribes now, or sets a timer for it; likewise for unsubscribing."""
+        self._loop = loop
+        if self._subscribe_at > 0:
+            loop.call_at(self._subscribe_at, self._begin)
+        else:
+            self._begin()
+        if self.unsubscribe_at is not None:
+            loop.call_at(self.unsubscribe_at, self.dispose)
+        if self._other is not None:
+            self._other.arm(loop)
+
+    def _begin(self) -> None:
+        assert self._loop is not None
+        self._observation = Observation(
+            subscribed(self._source), self._loop, state=self._state, on_event=self._came
+        )
+        self._observation.begin()
+
+    def _came(self) -> None:
+        seen, loop = self._observation, self._loop
+        assert seen is not None
+        assert loop is not None
+        if self._drawn is None or loop.time() <= self._drawn.last:
+            return
+        drawn = sum(len(lane.events) for lane in self._drawn.walk())
+        if seen.count > drawn + _ENOUGH:
+            loop.call_soon(self.dispose)  # it is wrong already, and may never end
+
+    def dispose(self) -> None:
+        """Unsubscribes."""
+        if self._observation is not None:
+            self._observation.dispose()
+        if self._other is not None:
+            self._other.dispose()
+
+    def lane(self) -> Lane:
+        """What came."""
+        return self._observation.lane() if self._observation is not None else Lane()
+
+    def seen(self) -> str:
+        """What came, in a line, for a test that never looked at it."""
+        return f"{self._title}: {sum(len(lane.events) for lane in self.lane().walk())} events came"
+
+    def problem(self) -> Problem | None:
+        """What is wrong, when the clock has run."""
+        actual = self.lane()
+        expected = self._other.lane() if self._other is not None else self._expected(actual)
+        if difference(expected, actual) is None:
+            return None
+        text = picture(expected, actual, frame=self._reading.frame, names=self._values)
+        if self.waiting and expected.end is not None and actual.end is None:
+            text += f"\n\nNothing can happen any more. Still waiting:\n{self.waiting}"
+        return Problem(f"{self._title}: another picture", text, expected, actual)
+
+    def _expected(self, actual: Lane) -> Lane:
+        words = self._reading.speaks or not all(map(_is_character, actual.events))
+        return self._parsed(words=words)
+
+    def _parsed(self, *, words: bool) -> Lane:
+        assert self._diagram is not None
+        return parse(self._diagram, self._values, frame=self._reading.frame, words=words, error=self._error)
+
+
+def _is_character(event: Event) -> bool:
+    """Whether it can be one item of a lane that reads characters."""
+    is_word = isinstance(event.value, str) and len(event.value) > 1
+    return event.ends or (event.kind == "next" and not is_word)
+
+
+def checked(source: Source, title: str) -> Source:
+    """Refuses what cannot be subscribed to."""
+    if not (isinstance(source, Observable) or callable(source)):
+        raise ConfigurationError(
+            f"{title} takes an observable, or a function that gives one, not {type(source).__name__}"
+        )
+    return source
+
+
+def subscribed(source: Source) -> Observable[Any]:
+    """The observable, or what the function gives."""
+    return source if isinstance(source, Observable) else checked(source(), "what is expected of")  # type: ignore[return-value]

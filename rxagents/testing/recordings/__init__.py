@@ -1,0 +1,10 @@
+"""Reading what `record` and `Workflow.record` wrote: as lanes, and as a model that answers from it.
+
+The format is a page in `rxagents.journals`.
+"""
+
+from .exchanges import Exchange, RecordedError
+from .reading import Recording, read_recording
+from .replaying import ReplayedLLM, replay
+
+__all__ = ["Exchange", "RecordedError", "Recording", "ReplayedLLM", "read_recording", "replay"]
