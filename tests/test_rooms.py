@@ -34,7 +34,7 @@ operators._transcript operators._until operators
 runs recorders conversing blocking seats workflows public_names demo
 testing.clock.waiting_tasks testing.clock.socketless testing.clock.default_timers testing.clock.virtual_loop
 testing.clock.virtual_clock testing.clock
-testing.lanes
+testing.lanes testing.lane_sheets
 testing.language.marks testing.language.spellings testing.language.wordings testing.language.scanning
 testing.language.subscriptions testing.language.diagrams testing.language.rows testing.language.comparing
 testing.language.cells testing.language.marble_columns testing.language.stretched_columns
@@ -45,7 +45,7 @@ testing.marbles.drawn_tools testing.marbles.probes testing.marbles.palettes
 testing.marbles.marble_failures testing.marbles.expectations testing.marbles.marker_expectations
 testing.marbles.subscription_expectations testing.marbles.virtual_runs testing.marbles.left_overs
 testing.marbles.kit testing.marbles
-testing.recordings.exchanges testing.recordings.recorded_lanes testing.recordings.recorded_lines
+testing.recordings.exchanges testing.recordings.recorded_lines
 testing.recordings.reading testing.recordings.request_matching testing.recordings.played_answers
 testing.recordings.replaying testing.recordings
 testing.drawing.glyphs testing.drawing.scene_items testing.drawing.time_maps testing.drawing.time_axes

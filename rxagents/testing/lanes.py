@@ -13,14 +13,36 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["Called", "Event", "Kind", "Lane", "Returned", "moment"]
+__all__ = ["Called", "Event", "Kind", "Lane", "Returned", "Shown", "moment", "state_mark"]
 
 Kind = Literal["next", "call", "result", "message", "state", "open", "completed", "error", "interrupted"]
+
+
+_WORDS = {"choice": "agent_id", "result": "result"}
 
 
 def moment(seconds: float) -> float:
     """A time to the tick: a microsecond, as on the virtual clock, so that equal times are equal."""
     return round(seconds, 6)
+
+
+class Shown(str):
+    """What a lane shows of something that was emitted, and that itself: a message by its text."""
+
+    __slots__ = ("item",)
+
+    item: Any
+
+    def __new__(cls, text: str, item: Any) -> Shown:
+        shown = super().__new__(cls, text)
+        shown.item = item
+        return shown
+
+
+def state_mark(kind: str, data: Mapping[str, Any]) -> str:
+    """What a lane shows of a StateUpdate: its kind, and the one word of its data that matters."""
+    word = data.get("stop") or data.get(_WORDS.get(kind, "detail"))
+    return f"{kind}:{word}" if word else kind
 
 
 @dataclass(frozen=True, slots=True)

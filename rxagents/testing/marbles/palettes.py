@@ -48,7 +48,7 @@ class Palette:
 
     @property
     def speaks(self) -> bool:
-        """Whether words are spoken: by a model, tool or message, or by what is tested, if no lane is drawn."""
+        """Whether words are spoken: by a model, tool or message; if no lane is drawn, by what is tested."""
         return self._says_words or not any(isinstance(lane, HotLane | ColdLane) for lane in self.sources)
 
     def hot(self, diagram: str, /, *, error: Exception | None = None, **values: Any) -> HotLane:

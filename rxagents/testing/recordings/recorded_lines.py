@@ -8,9 +8,9 @@ from typing import Any, get_args
 from ...journal_values import completion_from, delta_from
 from ...journals import HEADER
 from ...llm.requests import LLMConstraints
-from ..lanes import Lane, Returned, moment
+from ..lane_sheets import LaneSheet
+from ..lanes import Lane, Returned, moment, state_mark
 from .exchanges import End, Exchange, recorded_error
-from .recorded_lanes import Drawing
 
 __all__ = ["BrokenLineError", "RecordedLines"]
 
@@ -48,8 +48,8 @@ class RecordedLines:
 
     def __init__(self) -> None:
         self._begun = False
-        self._root = Drawing()
-        self._drawings: dict[int, Drawing] = {}
+        self._root = LaneSheet()
+        self._sheets: dict[int, LaneSheet] = {}
         self._asked: dict[int, _Asked] = {}
 
     def read(self, line: Any) -> None:
@@ -86,9 +86,6 @@ class RecordedLines:
 
     def lane(self) -> Lane:
         """All of it as lanes."""
-        # the innermost first, so that a thousand nested blocks need no more of Python's stack than one
-        for drawing in reversed(self._drawings.values()):
-            drawing.lane()
         return self._root.lane()
 
     def exchanges(self) -> tuple[Exchange, ...]:
@@ -96,15 +93,15 @@ class RecordedLines:
         return tuple(asked.exchange(number) for number, asked in enumerate(self._asked.values(), 1))
 
     def _run(self, at: float, id: int, line: dict[str, Any]) -> None:
-        self._open(at, id, self._root, Drawing(detail={"id": id, "askable": line.get("askable")}))
+        self._open(at, id, self._root, LaneSheet(detail={"id": id, "askable": line.get("askable")}))
 
     def _block(self, at: float, id: int, line: dict[str, Any]) -> None:
-        inner = Drawing(line["name"], {"id": id, "entry": line.get("entry", "append")})
-        self._open(at, id, self._drawing(line["in"]), inner)
+        inner = LaneSheet(line["name"], {"id": id, "entry": line.get("entry", "append")})
+        self._open(at, id, self._sheet(line["in"]), inner)
 
     def _message(self, at: float, id: int, line: dict[str, Any]) -> None:
-        inner = Drawing(detail={"id": id, "role": line["role"], "name": line.get("name")})
-        self._open(at, id, self._drawing(line["in"]), inner)
+        inner = LaneSheet(detail={"id": id, "role": line["role"], "name": line.get("name")})
+        self._open(at, id, self._sheet(line["in"]), inner)
 
     def _request(self, at: float, id: int, line: dict[str, Any]) -> None:
         if not isinstance(line["body"], dict):
@@ -112,24 +109,25 @@ class RecordedLines:
         self._asked[id] = asked = _Asked(at, line)
         asked.exchange(0)
         if line.get("in") is None:
-            inner = Drawing(detail={"id": id, "role": "assistant", "name": line.get("agent")})
+            inner = LaneSheet(detail={"id": id, "role": "assistant", "name": line.get("agent")})
             self._open(at, id, self._root, inner)
 
     def _delta(self, at: float, id: int, line: dict[str, Any]) -> None:
         delta = delta_from(line["delta"])
         self._answered(at, id, delta)
-        if id in self._drawings:
-            self._drawings[id].delta(at, delta)
+        if id in self._sheets:
+            self._sheets[id].delta(at, delta)
 
     def _completion(self, at: float, id: int, line: dict[str, Any]) -> None:
         self._answered(at, id, completion_from(line))
 
     def _result(self, at: float, id: int, line: dict[str, Any]) -> None:
         returned = Returned(line.get("text") or "", line["name"], line.get("call") or "")
-        self._drawing(id).result(at, returned)
+        self._sheet(id).result(at, returned)
 
     def _state(self, at: float, id: int, line: dict[str, Any]) -> None:
-        self._drawing(id).state(at, line["kind"], line.get("data") or {})
+        data = line.get("data") or {}
+        self._sheet(id).add(at, "state", state_mark(line["kind"], data), dict(data))
 
     def _end(self, at: float, id: int, line: dict[str, Any]) -> None:
         if line["how"] not in get_args(End):
@@ -138,19 +136,19 @@ class RecordedLines:
         if id in self._asked:
             self._asked[id].end = line
             self._asked[id].last = moment(at - self._asked[id].at)
-            if id not in self._drawings:
+            if id not in self._sheets:
                 return
         result = {key: line[key] for key in ("result", "usage") if key in line}
-        self._drawing(id).end(at, line["how"], error, line.get("message") or result or None)
+        self._sheet(id).add(at, line["how"], error, line.get("message") or result or None)
 
-    def _open(self, at: float, id: int, outer: Drawing, inner: Drawing) -> None:
-        self._drawings[id] = inner
+    def _open(self, at: float, id: int, outer: LaneSheet, inner: LaneSheet) -> None:
+        self._sheets[id] = inner
         outer.open(at, inner)
 
-    def _drawing(self, id: int) -> Drawing:
-        if id not in self._drawings:
+    def _sheet(self, id: int) -> LaneSheet:
+        if id not in self._sheets:
             raise ValueError(f"nothing with the id {id!r} has begun")
-        return self._drawings[id]
+        return self._sheets[id]
 
     def _answered(self, at: float, id: int, item: Any) -> None:
         asked = self._asked.get(id)
@@ -158,7 +156,7 @@ class RecordedLines:
             asked.last = moment(at - asked.at)
             asked.answer.append((asked.last, item))
         else:
-            self._drawing(id)
+            self._sheet(id)
 
 
 _READ = {

@@ -1,4 +1,4 @@
-"""Lanes while the lines of a recording are read."""
+"""A lane while it is written: token by token, call by call, with the lanes that begin on it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ...blocks import StateUpdate
-from ..lanes import Called, Event, Lane, Returned, moment
-from ..marbles.observing import state_mark
+from .lanes import Called, Event, Kind, Lane, Returned, moment
 
-__all__ = ["Drawing"]
+__all__ = ["LaneSheet"]
 
 
-class Drawing:
-    """One lane while its lines are read; `lane()` once all those within it were asked.
+class LaneSheet:
+    """One lane while it is written.
+
+    A delta is noted as what it says: its text, the tool call that it begins, and whatever else it carries;
+    one that says nothing is left out.
 
     Args:
         name: Of a block.
@@ -27,19 +28,23 @@ class Drawing:
         self._events: list[Event | _Opened | _Calling] = []
         self._calls: dict[int, _Calling] = {}
         self._latest = -1
-        self._lane: Lane | None = None
 
-    def open(self, at: float, inner: Drawing) -> None:
+    def open(self, at: float, inner: LaneSheet) -> None:
         """Another lane begins on this one."""
         self._events.append(_Opened(moment(at), inner))
 
-    def delta(self, at: float, delta: Any) -> None:
-        """An increment: its text, and the calls that begin with it."""
-        text = delta if isinstance(delta, str) else delta["content"]
-        if text:
-            self._add(at, "next", str(text))
-        for fragment in () if isinstance(delta, str) else delta["tool_calls"] or ():
+    def delta(self, at: float, delta: Mapping[str, Any] | str) -> None:
+        """An increment of a message."""
+        if isinstance(delta, str):
+            delta = {"content": delta}
+        if delta.get("content"):
+            self.add(at, "next", delta["content"])
+        for fragment in delta.get("tool_calls") or ():
             self._fragment(at, fragment)
+        rest = {key: value for key, value in delta.items() if key not in ("content", "tool_calls")}
+        said = {key: value for key, value in rest.items() if value is not None}
+        if said:
+            self.add(at, "next", said)
 
     def _fragment(self, at: float, fragment: Mapping[str, Any]) -> None:
         index = fragment.get("index")
@@ -61,40 +66,48 @@ class Drawing:
         """What a tool answered; the calls that come after it are another round's."""
         self._calls.clear()
         self._latest = -1
-        self._add(at, "result", returned)
-
-    def state(self, at: float, kind: str, data: Mapping[str, Any]) -> None:
-        """A StateUpdate."""
-        self._add(at, "state", state_mark(StateUpdate(kind, data, stop=data.get("stop"))), dict(data))
-
-    def end(self, at: float, how: Any, error: Exception | None, detail: Any) -> None:
-        """Its end: `completed`, `interrupted` or `error`."""
-        self._add(at, how, error, detail)
+        self.add(at, "result", returned)
 
     def note(self, **detail: Any) -> None:
         """What became known of it later."""
         self._detail |= {name: value for name, value in detail.items() if value is not None}
 
-    def _add(self, at: float, kind: Any, value: Any = None, detail: Any = None) -> None:
+    def add(self, at: float, kind: Kind, value: Any = None, detail: Any = None) -> None:
+        """Anything else that happens on it, its end for one."""
         self._events.append(Event(moment(at), kind, value, detail))
 
     def lane(self) -> Lane:
-        """What it has come to."""
-        if self._lane is None:
-            events = tuple(event if isinstance(event, Event) else event.event() for event in self._events)
-            self._lane = Lane(events, self._name, detail=self._detail)
-        return self._lane
+        """What it has come to so far."""
+        # the innermost first, and no recursion: a thousand nested blocks are more than Python's stack
+        sheets = self._sheets()
+        lanes: dict[LaneSheet, Lane] = {}
+        for sheet in reversed(sheets):
+            events = (event.event(lanes) if isinstance(event, _Opened) else event for event in sheet._events)
+            whole = tuple(event.event() if isinstance(event, _Calling) else event for event in events)
+            lanes[sheet] = Lane(whole, sheet._name, detail=sheet._detail)
+        return lanes[self]
+
+    def _sheets(self) -> list[LaneSheet]:
+        sheets = [self]
+        for sheet in sheets:
+            sheets += [event.inner for event in sheet._events if isinstance(event, _Opened)]
+        return sheets
+
+    @property
+    def count(self) -> int:
+        """How many events there are so far, those of the lanes within it included."""
+        return sum(len(sheet._events) for sheet in self._sheets())
 
 
 class _Opened:
     """A lane that began."""
 
-    def __init__(self, at: float, inner: Drawing) -> None:
+    def __init__(self, at: float, inner: LaneSheet) -> None:
         self._at = at
-        self._inner = inner
+        self.inner = inner
 
-    def event(self) -> Event:
-        return Event(self._at, "open", self._inner.lane())
+    def event(self, lanes: Mapping[LaneSheet, Lane]) -> Event:
+        return Event(self._at, "open", lanes[self.inner])
 
 
 class _Calling:
