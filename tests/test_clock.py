@@ -22,8 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rxagents.errors import BlockingCallError, ConfigurationError, NoRealTimeError, RxAgentsError
-from rxagents.testing import virtual_loop
-from rxagents.testing.clock import VirtualClock, virtual
+from rxagents.testing.clock import VirtualClock, virtual, virtual_loop
 from rxagents.testing.clock.virtual_loop import EndlessInstantError, NothingToWaitForError, VirtualLoop
 from rxagents.threads import call_in_thread
 

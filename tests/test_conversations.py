@@ -108,7 +108,7 @@ def test_its_messages_are_there_before_readers_hear_the_end(marbles: Marbles) ->
     seen: list[list[str]] = []
     reading = running.pipe(ops.do_action(on_completed=lambda: seen.append(texts(conversation))))
     marbles.expect(reading).to_be("--a|")
-    marbles.at(0, conversation.follow, running)
+    marbles.at(1, conversation.follow, running)
     marbles.flush()
     assert seen == [["a"]]
 

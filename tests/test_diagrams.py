@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rxagents import ConfigurationError, RxAgentsError
-from rxagents.testing import diagrams
 from rxagents.testing.lanes import Called, Event, Lane, Returned
+from rxagents.testing.language import diagrams
 from rxagents.testing.language.diagrams import DiagramError, MarbleError, parse
 from rxagents.testing.language.rendering import render
 

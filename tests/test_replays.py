@@ -394,15 +394,15 @@ def test_a_reader_that_raises_gets_its_own_error_and_the_others_go_on(marbles: M
 def test_a_reader_that_raises_behind_a_stock_operator_gets_its_error_or_the_hook_does(
     marbles: Marbles, stock: Any
 ) -> None:
-    replay = Replay[str](marbles.cold("-a-b-|"))
+    replay = Replay[str](marbles.cold("--a-b-|"))
     heard: list[Any] = []
 
     def raising(item: str) -> None:
         raise ValueError(f"cannot read {item}")
 
     dropped = hooked(marbles)
-    marbles.expect(replay).to_be("     -a-b-|")
-    marbles.at(0, lambda: replay.pipe(stock).subscribe(raising, heard.append))
+    marbles.expect(replay).to_be("     --a-b-|")
+    marbles.at(1, lambda: replay.pipe(stock).subscribe(raising, heard.append))
     marbles.flush()
     assert [str(error) for error in [*heard, *dropped]] == ["cannot read a"]
 

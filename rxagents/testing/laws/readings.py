@@ -32,13 +32,20 @@ def check_replay(make: Make, case: Case) -> None:
                 continue
             last = world.do(partial(Audience(world).attend, item, "after the end"))
             readers = [*readers, last]
+            times = _first_seen(readers)
             for reader in readers:
-                _check_same(reader, last, readers)
+                _check_same(reader, last, times, readers)
             if isinstance(item, MessageStream):
                 _check_content(world, item, readers)
 
 
-def _check_same(reader: Watch, last: Watch, readers: list[Watch]) -> None:
+def _first_seen(readers: list[Watch]) -> list[float]:
+    """When each of the events was there for anybody."""
+    seen = [[at for at, _, _ in reader.events] for reader in readers]
+    return [min(times[place] for times in seen if len(times) > place) for place in range(max(map(len, seen)))]
+
+
+def _check_same(reader: Watch, last: Watch, times: list[float], readers: list[Watch]) -> None:
     seen, all_of_it = reader.values, last.values
     # who left, or raised, saw the beginning
     wanted = all_of_it if reader.whole else all_of_it[: len(seen)]
@@ -47,6 +54,8 @@ def _check_same(reader: Watch, last: Watch, readers: list[Watch]) -> None:
         raise Broken(f"two readers of the {what} saw different things", _lanes(readers))
     if reader.whole and reader.events[-1][1:] != last.events[-1][1:]:
         raise Broken(f"two readers of the {what} saw different ends", _lanes(readers))
+    if any(at > max(reader.came, time) for (at, _, _), time in zip(reader.events, times, strict=False)):
+        raise Broken(f"a reader of the {what} saw later what was there already", _lanes(readers))
 
 
 def _check_content(world: World, item: MessageStream, readers: list[Watch]) -> None:

@@ -25,6 +25,7 @@ class Watch:
         events: What came, as (seconds, kind, value), the kinds being `next`, `error`, `completed`.
         wrong: How the observable broke its contract, in words.
         over: Whether it has ended, or was left.
+        came: When it subscribed, in seconds.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Watch:
         self.events: list[tuple[float, str, Any]] = []
         self.wrong: list[str] = []
         self.over = False
+        self.came = 0.0
         self._world = world
         self._met = met
         self._left = left
@@ -61,6 +63,7 @@ class Watch:
 
     def read(self, source: Observable[Any]) -> None:
         """Subscribes."""
+        self.came = self._world.now
         scheduler = LoopScheduler(self._world.loop)
         subscription = source.subscribe(
             self._on_next, self._on_error, self._on_completed, scheduler=scheduler
