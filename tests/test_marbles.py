@@ -13,6 +13,7 @@ from reactivex import operators as ops
 
 from rxagents import (
     Agent,
+    AssistantMessage,
     ConfigurationError,
     ModelError,
     ScriptedLLM,
@@ -25,7 +26,7 @@ from rxagents import (
     say,
 )
 from rxagents.operators import responses, text, until
-from rxagents.testing import EndlessInstantError, NothingToWaitForError
+from rxagents.testing import EndlessInstantError, MarbleFailure, NothingToWaitForError
 from rxagents.testing.language.diagrams import MarbleError
 from rxagents.testing.marbles import Marbles
 
@@ -84,6 +85,7 @@ class TestWhatIsDrawn:
         with Marbles() as marbles:
             message = marbles.message("--Well-let~")
             marbles.expect(message).to_be("--Well-let~")
+            marbles.expect_subscriptions(message).to_be("^---------!")
         assert message.result is not None
         assert message.result.finish_reason == "interrupted"
 
@@ -97,6 +99,34 @@ class TestWhatIsDrawn:
         with Marbles() as marbles:
             marbles.expect(marbles.cold(drawn)).to_be(drawn)
             marbles.expect(marbles.cold(drawn).pipe(text())).to_be("--He-llo------('\\n\\n' Yes|)")
+
+    def test_a_caret_among_characters(self) -> None:
+        with Marbles() as marbles:
+            marbles.expect(marbles.hot("-a-b|")).to_be("--^b|")
+            marbles.expect(marbles.hot("-ab--c|")).to_be("--^--c|")
+
+    def test_a_bound_message_counts_in_all_its_fields(self) -> None:
+        said = AssistantMessage("Hi", name="bot")
+        with Marbles() as marbles:
+            marbles.expect(rx.of(said)).to_be("(m|)", m=said)
+            marbles.expect(rx.of(said)).to_be("(m|)", m=ANY)
+            marbles.expect(rx.of(said)).to_be("([Hi]|)")
+        other = Marbles()
+        other.expect(rx.of(said)).to_be("(m|)", m=AssistantMessage("Hi", name="other"))
+        other.flush()
+        with pytest.raises(MarbleFailure):
+            other.verify()
+
+    def test_the_same_as_another_observable(self) -> None:
+        with Marbles() as marbles:
+            marbles.expect(marbles.cold("-a-b|")).to_equal(
+                marbles.cold("-a|").pipe(ops.concat(marbles.cold("-b|").pipe(ops.delay_subscription(0))))
+            )
+        other = Marbles()
+        other.expect(other.cold("-a-b|")).to_equal(other.cold("-a--b|"))
+        other.flush()
+        with pytest.raises(MarbleFailure, match="expected 'b' at 4 s, but it came at 3 s"):
+            other.verify()
 
     def test_who_speaks_speaks_in_words_and_all_others_in_characters(self) -> None:
         with Marbles() as marbles:
@@ -226,6 +256,14 @@ class TestOneClock:
         with Marbles() as marbles:
             llm = marbles.llm("--Hi|")
             assert marbles.run(main()) == "Hi at 104"
+
+    def test_what_a_coroutine_raises_is_handled_by_who_runs_it(self) -> None:
+        async def fails() -> None:
+            await asyncio.sleep(1)
+            raise ValueError("lost")
+
+        with Marbles() as marbles, pytest.raises(ValueError, match="lost"):
+            marbles.run(fails())
 
     def test_actions_happen_at_their_frame(self) -> None:
         subject: rx.Subject[str] = rx.Subject()

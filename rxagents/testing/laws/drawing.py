@@ -55,8 +55,13 @@ def _talk(draw: DrawFn, calm: bool, depth: int, stops: bool) -> Talk:
 
 _READERS = st.sampled_from(["", "0", "00", "02", "1", "010"])
 _TWO = st.sampled_from(["00", "02", "01", "012", "1"])
-_TIMES = st.sampled_from([None, None, None, 0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.5])
-_PLACES = st.sampled_from([None, None, None, 1, 2, 3, 5])
+_TIMES = st.sampled_from([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.5])
+_PLACES = st.sampled_from([1, 2, 3, 5, 8])
+# leaves at a time, or at an item; raises; presses the buttons
+_ACTS, _HOSTILE_ACTS = (
+    st.sampled_from(["", "", "t", "t", "l"]),
+    st.sampled_from(["", "", "t", "t", "l", "r", "p"]),
+)
 _OPTIONS = st.sampled_from(["", "i", "s", "is"])
 _PACES = st.lists(st.integers(0, 3), min_size=1, max_size=5).map(tuple)
 
@@ -79,10 +84,20 @@ def cases(draw: DrawFn, law: str, hostile: bool = False) -> Case:
         readers = draw(_TWO)
     elif law != "balance":
         readers = draw(_READERS)
-    case = Case(source, readers, draw(_TIMES), draw(_PLACES))
-    if law == "balance":
-        case = replace(case, options=draw(_OPTIONS))
-    return replace(case, raise_after=draw(_PLACES), press_after=draw(_PLACES)) if hostile else case
+    case = Case(source, readers, options=draw(_OPTIONS) if law == "balance" else "")
+    return _disturbed(draw, case, draw(_HOSTILE_ACTS if hostile else _ACTS))
+
+
+def _disturbed(draw: DrawFn, case: Case, act: str) -> Case:
+    if act == "t":
+        return replace(case, leave_at=draw(_TIMES))
+    if act == "l":
+        return replace(case, leave_after=draw(_PLACES))
+    if act == "r":
+        return replace(case, raise_after=draw(_PLACES))
+    if act == "p":
+        return replace(case, press_after=draw(_PLACES))
+    return case
 
 
 def _compared(draw: DrawFn, law: str, source: Talk) -> Case:
@@ -92,5 +107,7 @@ def _compared(draw: DrawFn, law: str, source: Talk) -> Case:
         has_blocks = any(isinstance(part, Talk) for part in source.parts)
         return Case(source, pace=draw(_PACES), in_turn=draw(st.booleans()) or has_blocks)
     if law == "folding":
-        return Case(source, leave_at=draw(_TIMES), then=_talk(draw, False, 1, stops=True))
-    return Case(source, leave_at=draw(_TIMES), depth=draw(st.integers(1, 3)))
+        case = Case(source, then=_talk(draw, False, 1, stops=True))
+    else:
+        case = Case(source, depth=draw(st.integers(1, 3)))
+    return replace(case, leave_at=draw(_TIMES)) if draw(st.booleans()) else case

@@ -11,6 +11,7 @@ from itertools import count
 from typing import Any
 
 from pydantic_core import to_json
+from reactivex.disposable import CompositeDisposable, Disposable
 
 from ...blocks import Block, StateUpdate
 from ...errors import ConfigurationError
@@ -19,6 +20,7 @@ from ...streams import MessageStream
 from ...values import FunctionResult, Message, delta
 from ..clock.virtual_loop import VirtualLoop
 from ..lanes import Called, Event, Lane, Returned
+from .subscription_logs import SubscriptionLog
 
 __all__ = ["DrawnItems", "drawn_message", "play", "virtual_loop"]
 
@@ -139,17 +141,20 @@ def opened(lane: Lane, zero: float) -> MessageStream | Block:
 
 
 def _interruptible(make: Callable[..., Any], lane: Lane, zero: float | None, **fields: Any) -> Any:
-    def start(sink: Sink[Any]) -> Callable[[], None]:
+    def start(sink: Sink[Any]) -> CompositeDisposable:
         running = virtual_loop("a drawn message")
+        entry = log.begin(running.time())
         begun = running.time() if zero is None else zero
         stop = play(replace(lane, events=lane.events[:-1] if cut else lane.events), sink, running, begun)
         if cut:
             # `~` is what happens to a stream, and nothing that a source could say
             running.call_at(max(begun + lane.events[-1].at, running.time()), stream.interrupt)
-        return stop
+        return CompositeDisposable(Disposable(stop), Disposable(lambda: entry.end(running.time())))
 
     cut = bool(lane.events) and lane.events[-1].kind == "interrupted"
+    log = SubscriptionLog()
     stream = make(Emitter(start), **fields)
+    stream.subscriptions = log
     return stream
 
 

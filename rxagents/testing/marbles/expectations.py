@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from reactivex import Observable
@@ -85,10 +86,7 @@ class Expectation:
         """
         self._expect_once()
         self._diagram, self._values, self._error = diagram, values, error
-        try:
-            self._drawn = self._parsed(words=True)
-        except DiagramError:
-            self._drawn = self._parsed(words=False)
+        self._drawn = self._parsed(words=self._reading.speaks)
         if self._drawn.caret is not None:
             self._subscribe_at = self._drawn.caret
 
@@ -182,7 +180,14 @@ class Expectation:
 
     def _parsed(self, *, words: bool) -> Lane:
         assert self._diagram is not None
-        return parse(self._diagram, self._values, frame=self._reading.frame, words=words, error=self._error)
+        read = partial(parse, self._diagram, self._values, frame=self._reading.frame, error=self._error)
+        try:
+            return read(words=words)
+        except DiagramError as error:
+            try:  # with nothing to go by, the reading that makes sense
+                return read(words=not words)
+            except DiagramError:
+                raise error from None
 
 
 def _is_character(event: Event) -> bool:

@@ -153,6 +153,8 @@ class Marbles(Palette):
         with VirtualRun() as run:
             try:
                 run.run_dry(begin, self._horizon())
+                if task is not None and task.done() and not task.cancelled():
+                    task.exception()  # whoever asked for the coroutine hears it
                 stuck = self._end(run)
             finally:
                 self.errors = [error for error, _ in run.errors if error is not None]

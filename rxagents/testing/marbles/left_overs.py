@@ -10,6 +10,7 @@ from .drawn_models import MarbleLLM
 from .drawn_tools import MarbleTool
 from .marble_failures import Problem
 from .palettes import Drawn
+from .subscription_logs import SubscriptionLog
 from .virtual_runs import VirtualRun, in_words
 
 __all__ = ["Leftover", "left_over"]
@@ -44,7 +45,7 @@ def _unused(source: Drawn) -> Iterable[str]:
 
 
 def _open(source: Drawn) -> Iterable[str]:
-    log = source.calls.subscriptions if isinstance(source, MarbleLLM | MarbleTool) else source.subscriptions
+    log: SubscriptionLog = getattr(source, "calls", source).subscriptions
     for entry in log:
         if entry.until is None:
             yield f"{source!r}, subscribed to at {entry.at:g} s"

@@ -20,10 +20,10 @@ from .probes import Probe
 
 __all__ = ["Drawn", "Palette"]
 
-Drawn = HotLane | ColdLane | MarbleLLM | MarbleTool | Probe
+Drawn = HotLane | ColdLane | MarbleLLM | MarbleTool | Probe | MessageStream
 
 
-S = TypeVar("S", HotLane, ColdLane, MarbleLLM, MarbleTool, Probe)
+S = TypeVar("S", HotLane, ColdLane, MarbleLLM, MarbleTool, Probe, MessageStream)
 
 
 class Palette:
@@ -83,7 +83,7 @@ class Palette:
         self._check_open()
         self._says_words = True
         lane = self._draw(diagram, values, words=True, error=error)
-        return drawn_message(lane, name=name, role=role)
+        return self._drawn(drawn_message(lane, name=name, role=role))
 
     def llm(
         self,

@@ -72,7 +72,7 @@ def _log_of(source: Any, title: str) -> Any:
         return _Later(found)
     raise ConfigurationError(
         f"{title}: {source!r} does not know its subscriptions; give a lane of marbles.hot or marbles.cold, a "
-        "model of marbles.llm, a tool of marbles.tool, one of their calls, or a Probe"
+        "message, a model of marbles.llm, a tool of marbles.tool, one of their calls, or a Probe"
     )
 
 

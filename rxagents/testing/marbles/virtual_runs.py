@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self
+from weakref import WeakSet
 
 from ...errors import words
 from ...loops import on_dropped
@@ -32,7 +33,8 @@ class VirtualRun:
 
     def __init__(self) -> None:
         self._clock = VirtualClock()
-        self._tasks: list[asyncio.Task[Any]] = []
+        # weakly, as the loop itself: one that is lost while it runs reports it
+        self._tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
         self.errors: list[tuple[BaseException | None, str]] = []
         self.endless: list[str] = []
         self.loop: VirtualLoop
@@ -104,7 +106,7 @@ class VirtualRun:
 
     def gather_errors(self) -> None:
         """Looks for tasks that failed and whose failure nobody asked for."""
-        for task in self._tasks:
+        for task in in_order(self._tasks):
             if task.done() and not task.cancelled() and getattr(task, "_log_traceback", False):
                 error = task.exception()
                 self.errors.append((error, f"the task {task.get_name()} failed, and nobody awaited it"))
@@ -113,7 +115,7 @@ class VirtualRun:
         self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **options: Any
     ) -> Any:
         task = asyncio.Task(coroutine, loop=loop, **options)
-        self._tasks.append(task)
+        self._tasks.add(task)
         return task
 
     def _handle(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
