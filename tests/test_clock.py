@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rxagents.errors import BlockingCallError, ConfigurationError, NoRealTimeError, RxAgentsError
-from rxagents.testing.clock import VirtualClock, virtual, virtual_loop
+from rxagents.testing.clock import StubbornTaskError, VirtualClock, virtual, virtual_loop
 from rxagents.testing.clock.virtual_loop import EndlessInstantError, NothingToWaitForError, VirtualLoop
 from rxagents.threads import call_in_thread
 
@@ -783,7 +783,7 @@ def test_a_task_that_outlives_its_cancellation_does_not_hang_the_end() -> None:
         return "done"
 
     tasks: list[asyncio.Task[None]] = []
-    with pytest.raises(NothingToWaitForError, match=r"stubborn: stubborn > Event\.wait on"):
+    with pytest.raises(StubbornTaskError, match=r"stubborn: stubborn > Event\.wait on"):
         VirtualClock().run(main())
     tasks.clear()
     gc.collect()

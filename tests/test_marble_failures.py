@@ -115,7 +115,7 @@ def test_a_script_too_few_fails_the_test_whoever_catches_the_error() -> None:
         marbles.expect(twice.pipe(ops.catch(rx.empty()))).to_be("-a|")
 
     assert failure(draw) == (
-        "asked more often than drawn\n"
+        "what is drawn cannot be played\n"
         "\n"
         "  llm has 1 script, and request 2 came, of agent 'bot'; draw another script for it"
     )
@@ -128,7 +128,7 @@ def test_a_lane_too_few_of_a_tool() -> None:
         marbles.expect(say("q").pipe(Agent("bot", llm, tools=[look]), text())).to_be("---x|")
 
     assert failure(draw) == (
-        "asked more often than drawn\n\n  the tool look has 2 lanes, and call 3 came; draw another lane"
+        "what is drawn cannot be played\n\n  the tool look has 2 lanes, and call 3 came; draw another lane"
     )
 
 

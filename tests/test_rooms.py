@@ -33,7 +33,7 @@ operators._markers operators._messages operators._shared operators._text operato
 operators._transcript operators._until operators
 runs recorders conversing blocking seats workflows public_names demo
 testing.clock.waiting_tasks testing.clock.socketless testing.clock.default_timers testing.clock.virtual_loop
-testing.clock.virtual_clock testing.clock
+testing.clock.loop_closing testing.clock.virtual_clock testing.clock
 testing.lanes testing.lane_sheets
 testing.language.marks testing.language.spellings testing.language.wordings testing.language.scanning
 testing.language.subscriptions testing.language.diagrams testing.language.rows testing.language.comparing
@@ -44,7 +44,7 @@ testing.marbles.drawn_items testing.marbles.drawn_lanes testing.marbles.drawn_mo
 testing.marbles.drawn_tools testing.marbles.probes testing.marbles.palettes
 testing.marbles.marble_failures testing.marbles.expectations testing.marbles.marker_expectations
 testing.marbles.subscription_expectations testing.marbles.virtual_runs testing.marbles.left_overs
-testing.marbles.kit testing.marbles
+testing.marbles.marble_runs testing.marbles.kit testing.marbles
 testing.recordings.exchanges testing.recordings.recorded_lines
 testing.recordings.reading testing.recordings.request_matching testing.recordings.played_answers
 testing.recordings.replaying testing.recordings
@@ -128,7 +128,7 @@ PUBLIC = {
     "rxagents.testing": """
         Called Diagram DiagramError Drawing Dropped EndlessInstantError Event Exchange HTTPFault Lane
         Malformed MarbleError MarbleFailure MarbleLLM MarbleTool Marbles NothingToWaitForError OpenAIServer
-        Paused Probe Raw RecordedError RecordedRequest Recording Returned Stalled VirtualClock VirtualLoop
+        Paused Probe Raw RecordedError RecordedRequest Recording Returned Stalled StubbornTaskError VirtualClock VirtualLoop
         block_model_requests default_scenario demo_llm draw echo_scenario order_scenario parse
         read_recording record render replay virtual
     """,

@@ -12,7 +12,14 @@ server       OpenAI-compatible, on the loopback, fails to order
 """
 
 from ..llm.recorded import record
-from .clock import EndlessInstantError, NothingToWaitForError, VirtualClock, VirtualLoop, virtual
+from .clock import (
+    EndlessInstantError,
+    NothingToWaitForError,
+    StubbornTaskError,
+    VirtualClock,
+    VirtualLoop,
+    virtual,
+)
 from .drawing import Drawing, draw
 from .guards import block_model_requests
 from .lanes import Called, Event, Lane, Returned
@@ -61,6 +68,7 @@ __all__ = [
     "Recording",
     "Returned",
     "Stalled",
+    "StubbornTaskError",
     "VirtualClock",
     "VirtualLoop",
     "block_model_requests",

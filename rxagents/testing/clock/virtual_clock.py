@@ -27,8 +27,8 @@ from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
 from ...errors import BlockingCallError, ConfigurationError
+from .loop_closing import close_loop
 from .virtual_loop import VirtualLoop
-from .waiting_tasks import in_order
 
 __all__ = ["VirtualClock", "virtual"]
 
@@ -161,7 +161,7 @@ class VirtualClock:
         assert loop is not None
         self._ended_at = loop.now
         try:
-            _close(loop)
+            close_loop(loop)
         except Exception as late:
             if error is None:
                 raise
@@ -225,20 +225,3 @@ def _refuse_nesting(method: str) -> None:
         f"VirtualClock.{method} was called in a thread whose event loop is running ({running!r}), and would "
         "block it. Call it from a plain function, or await the coroutine."
     )
-
-
-def _close(loop: VirtualLoop) -> None:
-    try:
-        left = in_order(asyncio.all_tasks(loop))
-        for task in left:
-            task.cancel()
-        if left:
-            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
-        for task in left:
-            if not task.cancelled() and (error := task.exception()) is not None:
-                message = f"the task {task.get_name()} failed while it was being cancelled"
-                loop.call_exception_handler({"message": message, "exception": error, "task": task})
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.run_until_complete(loop.shutdown_default_executor())
-    finally:
-        loop.close()

@@ -26,6 +26,7 @@ class Case:
         depth: How many teams are put around.
         pace: The seconds to wait in place of those on the lanes.
         in_turn: Whether of what stands side by side each waits for the one before it.
+        late: Whether it is heard only when all of it has ended.
     """
 
     source: Talk
@@ -39,6 +40,7 @@ class Case:
     depth: int = 1
     pace: tuple[int, ...] = ()
     in_turn: bool = False
+    late: bool = False
 
     def described(self) -> list[tuple[str, str]]:
         """What to know of it, as names and words."""
@@ -63,6 +65,8 @@ class Case:
             lines.append(("pace", f"{', '.join(map(str, self.pace))} s between the marks instead"))
         if self.in_turn:
             lines.append(("heard", "in turn, each when the one before it has ended"))
+        if self.late:
+            lines.append(("heard", "when all of it had ended"))
         return lines
 
 

@@ -63,6 +63,7 @@ _ACTS, _HOSTILE_ACTS = (
     st.sampled_from(["", "", "t", "t", "l", "r", "p"]),
 )
 _OPTIONS = st.sampled_from(["", "i", "s", "is"])
+_RARELY = st.sampled_from([False, False, True])
 _PACES = st.lists(st.integers(0, 3), min_size=1, max_size=5).map(tuple)
 
 
@@ -105,7 +106,10 @@ def _compared(draw: DrawFn, law: str, source: Talk) -> Case:
     if law in ("timing", "loss"):
         # blocks that stand side by side have no order; of messages, it is that in which they begin
         has_blocks = any(isinstance(part, Talk) for part in source.parts)
-        return Case(source, pace=draw(_PACES), in_turn=draw(st.booleans()) or has_blocks)
+        in_turn = draw(st.booleans()) or has_blocks
+        if draw(_RARELY):
+            return Case(source, in_turn=in_turn, late=True)
+        return Case(source, pace=draw(_PACES), in_turn=in_turn)
     if law == "folding":
         case = Case(source, then=_talk(draw, False, 1, stops=True))
     else:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
+from ...blocks import Block
 from ...conversations import Conversation
-from ...transcripts import Transcript
+from ...streams import MessageStream
+from ...transcripts import Transcript, counts
 from ...workflows import Workflow
 from .audiences import Audience
 from .balances import brief
 from .cases import Broken, Case
-from .sameness import asked, difference, entries, sum_of
+from .sameness import asked, difference, entries, shape, sum_of
 from .talks import Talk, played
 from .worlds import HORIZON, Make, World
 
@@ -37,6 +40,10 @@ def check_folding(make: Make, case: Case) -> None:
         for item in run.items:
             replayed.follow(item)
         wanted = sum_of(conversation.transcript)
+        said = _said(run.items)
+        words = None if said is None else difference(said, sum_of(conversation.transcript)["messages"])
+        if words is not None:
+            raise Broken(f"what was said is not what the conversation holds: {words}")
         folded = Transcript().fold_all(run.items)
         for other, what in ((folded, "fold to another one"), (replayed.transcript, "replay to another one")):
             words = difference(wanted, sum_of(other))
@@ -55,6 +62,25 @@ def check_folding(make: Make, case: Case) -> None:
                 f"the conversation that was restored from JSON went on in another way: {words}",
                 [("original", lane), ("restored", other_lane)],
             )
+
+
+def _said(items: Iterable[Any]) -> list[Any] | None:
+    """The messages of a run in their order, by a walk that knows nothing of folds; None if one replaces."""
+    said: list[Any] = []
+    seen: set[str] = set()
+    stack = [*items][::-1]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, Transcript):
+            said += [message for message in sum_of(item)["messages"] if message not in said]
+        elif isinstance(item, Block) and item.entry == "replace_last":
+            return None
+        elif isinstance(item, Block) and item.entry == "append":
+            stack += item.items[::-1]
+        elif isinstance(item, MessageStream) and item.result is not None and item.id not in seen:
+            seen.add(item.id)
+            said += [shape(item.result)[1]] if counts(item.result) else []
+    return said
 
 
 def _went_on(make: Make, then: Talk, conversation: Conversation) -> tuple[dict[str, Any], str]:

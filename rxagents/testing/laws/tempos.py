@@ -6,11 +6,14 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from reactivex import Observable
+
+from ...operators import shared
 from .audiences import Audience
 from .cases import Broken, Case
 from .sameness import difference, shape
 from .talks import played
-from .worlds import Make, World
+from .worlds import HORIZON, Make, World
 
 __all__ = ["check_loss", "check_order_of_markers", "check_timing"]
 
@@ -51,20 +54,30 @@ def check_loss(make: Make, case: Case) -> None:
 
 
 def _two_timings(make: Make, case: Case) -> tuple[list[Any], list[Any], Lanes]:
-    one, lanes = _came_to(make, case, ())
-    other, other_lanes = _came_to(make, case, case.pace)
-    return one, other, [*lanes, ("at the pace:", ""), *other_lanes]
+    one, lanes = _came_to(make, replace(case, pace=(), late=False))
+    other, other_lanes = _came_to(make, case)
+    return one, other, [*lanes, ("the other:", ""), *other_lanes]
 
 
-def _came_to(make: Make, case: Case, pace: tuple[int, ...]) -> tuple[list[Any], Lanes]:
-    with World(pace) as world:
+def _came_to(make: Make, case: Case) -> tuple[list[Any], Lanes]:
+    with World(case.pace) as world:
         audience = Audience(world, "0")
         source = played(world, case.source, by_turns=case.in_turn)
+        if case.late:
+            source = _ended(world, source)
         output = world.do(lambda: make(world)(source))
         watch = world.do(lambda: audience.attend(output))
-        world.run()
+        world.run(2 * HORIZON)
         came = [shape(value) for value in watch.values]
         end = repr(watch.events[-1][2]) if watch.end == "error" else watch.end
         lanes = audience.drawn()
         world.do(audience.leave)
         return [*came, ["end", end]], lanes
+
+
+def _ended(world: World, source: Observable[Any]) -> Observable[Any]:
+    """The same conversation when it has come to its end already."""
+    run = shared()(source)
+    world.do(run.begin)
+    world.run()
+    return run

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HORIZON", "Make", "Operator", "Planted", "PlantedStop", "World"]
 
-HORIZON = 200.0
+HORIZON = 1000.0
 _STEPS = 100_000
 
 T = TypeVar("T")

@@ -22,26 +22,33 @@ from ..clock.virtual_loop import VirtualLoop
 from ..lanes import Called, Event, Lane, Returned
 from .subscription_logs import SubscriptionLog
 
-__all__ = ["DrawnItems", "drawn_message", "play", "virtual_loop"]
+__all__ = ["DrawnItems", "drawn_message", "ignored", "play", "virtual_loop"]
 
 _DATA = {"choice": "agent_id", "result": "result"}
 
 
-def virtual_loop(what: str) -> VirtualLoop:
+def ignored(words: str) -> None:
+    """Nobody is told."""
+
+
+def virtual_loop(what: str, on_misuse: Callable[[str], None] = ignored) -> VirtualLoop:
     """The virtual loop that is running here.
 
     Raises:
-        ConfigurationError: None is; `what` was subscribed to outside of the clock.
+        ConfigurationError: None is; `what` was subscribed to outside of the clock. `on_misuse` is told
+            first, since whoever subscribed may well not be.
     """
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
         loop = None
     if not isinstance(loop, VirtualLoop):
-        raise ConfigurationError(
+        words = (
             f"{what} lives in virtual time, and was subscribed to outside of it; hand what reads it to "
-            "marbles.expect(…), or subscribe in marbles.at(0, …)"
+            "marbles.expect(…), or let marbles.at(0, …) or marbles.run(…) do what the test does itself"
         )
+        on_misuse(words)
+        raise ConfigurationError(words)
     return loop
 
 

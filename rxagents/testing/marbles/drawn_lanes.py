@@ -13,7 +13,7 @@ from reactivex.disposable import Disposable
 
 from ...sinks import Emitter, Sink
 from ..lanes import Event, Lane
-from .drawn_items import DrawnItems, play, virtual_loop
+from .drawn_items import DrawnItems, ignored, play, virtual_loop
 from .subscription_logs import SubscriptionLog
 
 __all__ = ["ColdLane", "HotLane"]
@@ -26,10 +26,11 @@ class _Logged(Observable[Any]):
         subscriptions: When each subscription began and ended, in seconds.
     """
 
-    def __init__(self, lane: Lane, title: str) -> None:
+    def __init__(self, lane: Lane, title: str, on_misuse: Callable[[str], None] = ignored) -> None:
         super().__init__()
         self.lane = lane
         self.title = title
+        self._on_misuse = on_misuse
         self.subscriptions = SubscriptionLog()
 
     def subscribe(
@@ -44,7 +45,7 @@ class _Logged(Observable[Any]):
         return Emitter(self._begin).subscribe(on_next, on_error, on_completed)
 
     def _begin(self, sink: Sink[Any]) -> Disposable:
-        loop = virtual_loop(self.title)
+        loop = virtual_loop(self.title, self._on_misuse)
         entry = self.subscriptions.begin(loop.time())
         stop = self._listen(sink, loop)
 
@@ -71,10 +72,10 @@ class ColdLane(_Logged):
 class HotLane(_Logged):
     """A lane that runs whether or not somebody listens: frame 0 is when the clock starts."""
 
-    def __init__(self, lane: Lane, title: str) -> None:
+    def __init__(self, lane: Lane, title: str, on_misuse: Callable[[str], None] = ignored) -> None:
         zero = lane.caret or 0.0
         events = tuple(replace(event, at=event.at - zero) for event in lane.events)
-        super().__init__(replace(lane, events=events), title)
+        super().__init__(replace(lane, events=events), title, on_misuse)
         self._zero = zero
         self._listeners: dict[Sink[Any], None] = {}
         self._end: Event | None = None

@@ -16,7 +16,7 @@ from ...sinks import Emitter, Sink
 from ...values import Completion, Usage
 from ..lanes import Event, Lane
 from .calls import CallList
-from .drawn_items import play, virtual_loop
+from .drawn_items import ignored, play, virtual_loop
 
 __all__ = ["MarbleLLM"]
 
@@ -33,7 +33,7 @@ class MarbleLLM:
         name: For the pictures.
         constraints: What this model shall not be able to do.
         usage: What each answer takes.
-        on_exhausted: Told when a request finds no script.
+        on_misuse: Told when a request finds no script, or one that is none, or comes outside of the clock.
 
     Attributes:
         requests: Each ChatRequest, in order.
@@ -48,7 +48,7 @@ class MarbleLLM:
         name: str = "llm",
         constraints: LLMConstraints | None = None,
         usage: Usage | None = None,
-        on_exhausted: Callable[[str], None] = lambda words: None,
+        on_misuse: Callable[[str], None] = ignored,
     ) -> None:
         self.name = name
         self.constraints = constraints or LLMConstraints()
@@ -56,13 +56,13 @@ class MarbleLLM:
         self.calls = CallList(f"{name}.calls")
         self._draw = draw
         self._usage = usage
-        self._on_exhausted = on_exhausted
+        self._on_misuse = on_misuse
         self._ids: Iterator[int] = count(1)
         self._function: Callable[[ChatRequest], str] | None = None
         self._lanes: list[Lane] = []
         for script in scripts:
             if isinstance(script, str):
-                self._lanes.append(draw(script))
+                self._lanes.append(self._drawn(script))
             elif callable(script) and len(scripts) == 1:
                 self._function = script
             else:
@@ -78,7 +78,7 @@ class MarbleLLM:
 
     def __call__(self, request: ChatRequest, /) -> Observable[Any]:
         def start(sink: Sink[Any]) -> CompositeDisposable:
-            loop = virtual_loop(self.name)
+            loop = virtual_loop(self.name, self._on_misuse)
             self.requests.append(request)
             entry = self.calls.begin(loop.time())
             ended = Disposable(lambda: entry.end(loop.time()))
@@ -93,7 +93,12 @@ class MarbleLLM:
 
     def _answer(self, request: ChatRequest) -> Lane:
         if self._function is not None:
-            return self._draw(self._function(request))
+            script = self._function(request)
+            try:
+                return self._drawn(script)
+            except ConfigurationError as error:
+                self._on_misuse(str(error))  # the mistake of the test, whatever the agent makes of it
+                raise
         number = len(self.requests)
         if number <= len(self._lanes):
             return self._lanes[number - 1]
@@ -102,8 +107,18 @@ class MarbleLLM:
             f"{self.name} has {len(self._lanes)} {'script' if len(self._lanes) == 1 else 'scripts'}, and "
             f"request {number} came, of {asked}; draw another script for it"
         )
-        self._on_exhausted(words)
+        self._on_misuse(words)
         raise ScriptError(words)
+
+    def _drawn(self, script: str) -> Lane:
+        lane = self._draw(script)
+        for event in lane.events:
+            if lane.caret is not None or event.kind not in ("next", "call", "completed", "error"):
+                raise ConfigurationError(
+                    f"{self.name}: a model says words and calls tools, and ends or fails; the script "
+                    f"{script!r} has something else in it"
+                )
+        return lane
 
     def __repr__(self) -> str:
         return self.name

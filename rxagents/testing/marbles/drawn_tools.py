@@ -13,7 +13,7 @@ from ...sinks import Emitter
 from ...tools import Tool
 from ..lanes import Lane
 from .calls import CallList
-from .drawn_items import play, virtual_loop
+from .drawn_items import ignored, play, virtual_loop
 
 __all__ = ["MarbleTool"]
 
@@ -29,7 +29,7 @@ class MarbleTool(Tool):
         lanes: One for all calls, or one for each.
         arguments: The parameters that the model sees, by name, each with its type.
         description: What the model reads.
-        on_exhausted: Told when a call finds no lane.
+        on_misuse: Told when a call finds no lane, or comes outside of the clock.
 
     Attributes:
         arguments: Those of each call, in order.
@@ -44,14 +44,14 @@ class MarbleTool(Tool):
         arguments: Mapping[str, Any] | None = None,
         description: str = "",
         timeout: float | None = None,
-        on_exhausted: Callable[[str], None] = lambda words: None,
+        on_misuse: Callable[[str], None] = ignored,
     ) -> None:
         if not lanes:
             raise ConfigurationError(f"the tool {name!r}: draw a lane that ends with its result")
         self.arguments: list[dict[str, Any]] = []
         self.calls = CallList(f"{name}.calls")
         self._lanes = lanes
-        self._on_exhausted = on_exhausted
+        self._on_misuse = on_misuse
 
         async def work(**values: Any) -> Any:
             return await self._work(values)
@@ -67,7 +67,7 @@ class MarbleTool(Tool):
         return max(len(self._lanes) - len(self.calls), 0) if len(self._lanes) > 1 else 0
 
     async def _work(self, values: dict[str, Any]) -> Any:
-        loop = virtual_loop(f"the tool {self.name}")
+        loop = virtual_loop(f"the tool {self.name}", self._on_misuse)
         self.arguments.append(values)
         entry = self.calls.begin(loop.time())
         items: list[Any] = []
@@ -87,7 +87,7 @@ class MarbleTool(Tool):
         words = (
             f"the tool {self.name} has {len(self._lanes)} lanes, and call {number} came; draw another lane"
         )
-        self._on_exhausted(words)
+        self._on_misuse(words)
         raise ScriptError(words)
 
     def __repr__(self) -> str:

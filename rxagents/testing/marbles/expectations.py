@@ -66,6 +66,8 @@ class Expectation:
         self._title = title
         self._diagram: str | None = None
         self._drawn: Lane | None = None
+        self._last = 0.0
+        self._enough = 0
         self._values: Mapping[str, Any] = {}
         self._error: object = None
         self._other: Expectation | None = None
@@ -87,6 +89,8 @@ class Expectation:
         self._expect_once()
         self._diagram, self._values, self._error = diagram, values, error
         self._drawn = self._parsed(words=self._reading.speaks)
+        self._last = self._drawn.last
+        self._enough = sum(len(lane.events) for lane in self._drawn.walk()) + _ENOUGH
         if self._drawn.caret is not None:
             self._subscribe_at = self._drawn.caret
 
@@ -113,23 +117,28 @@ class Expectation:
     @property
     def horizon(self) -> float:
         """The time of the last that is drawn."""
-        return max(self._drawn.last if self._drawn else 0.0, self.unsubscribe_at or 0.0)
+        return max(self._last, self.unsubscribe_at or 0.0)
 
     @property
     def ended(self) -> bool:
         return self._observation is not None and (self._observation.ended or self._observation.is_disposed)
 
     def arm(self, loop: AbstractEventLoop) -> None:
-        """Subscribes now, or sets a timer for it; likewise for unsubscribing."""
+        """Sets the timers for subscribing and unsubscribing."""
         self._loop = loop
         if self._subscribe_at > 0:
             loop.call_at(self._subscribe_at, self._begin)
-        else:
-            self._begin()
         if self.unsubscribe_at is not None:
             loop.call_at(self.unsubscribe_at, self.dispose)
         if self._other is not None:
             self._other.arm(loop)
+
+    def begin_at_once(self) -> None:
+        """Subscribes, if that is to be at frame 0."""
+        if self._subscribe_at <= 0:
+            self._begin()
+        if self._other is not None:
+            self._other.begin_at_once()
 
     def _begin(self) -> None:
         assert self._loop is not None
@@ -142,10 +151,7 @@ class Expectation:
         seen, loop = self._observation, self._loop
         assert seen is not None
         assert loop is not None
-        if self._drawn is None or loop.time() <= self._drawn.last:
-            return
-        drawn = sum(len(lane.events) for lane in self._drawn.walk())
-        if seen.count > drawn + _ENOUGH:
+        if self._drawn is not None and loop.time() > self._last and seen.count > self._enough:
             loop.call_soon(self.dispose)  # it is wrong already, and may never end
 
     def dispose(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 from collections.abc import Callable, Collection, Coroutine
 from functools import partial
@@ -13,14 +14,13 @@ from typing import Any, Self, TypeVar, get_args
 from ...errors import ConfigurationError
 from ..clock.virtual_loop import NothingToWaitForError
 from ..language.diagrams import parse_subscription
-from .drawn_lanes import HotLane
 from .expectations import Expectation, Source
-from .left_overs import Leftover, left_over
-from .marble_failures import MarbleFailure, Problem
+from .left_overs import Leftover
+from .marble_failures import MarbleFailure, Problem, first_error
+from .marble_runs import play_marbles
 from .marker_expectations import MarkerExpectation
 from .palettes import Palette
 from .subscription_expectations import SubscriptionExpectation
-from .virtual_runs import VirtualRun
 
 __all__ = ["Marbles"]
 
@@ -98,9 +98,12 @@ class Marbles(Palette):
         return self._subscriptions[-1]
 
     def at(self, frame: float, action: Callable[..., object], /, *args: Any) -> None:
-        """Calls something at a frame, on the clock; at a tie after hot lanes, before all else."""
+        """Calls something at a frame, on the clock; at a tie after hot lanes, before all else.
+
+        A coroutine function is run as a task.
+        """
         self._check_open()
-        self._actions.append((frame * self.frame, partial(action, *args)))
+        self._actions.append((self._seconds("at", frame), partial(action, *args)))
 
     def allow(self, *kinds: Leftover) -> None:
         """Permits what would otherwise fail the test at its end; see the module's table."""
@@ -115,6 +118,8 @@ class Marbles(Palette):
 
     def run(self, coroutine: Coroutine[Any, Any, T], /) -> T:
         """Runs the clock with a coroutine on it, from frame 0 on, and gives its result or raises its error.
+
+        Draw everything before; here the clock runs already.
 
         Raises:
             NothingToWaitForError: It waits for something that can never come.
@@ -132,51 +137,12 @@ class Marbles(Palette):
         if self.has_run:
             return None
         self.has_run = True
-        task: asyncio.Task[T] | None = None
-        stuck = ""
-
-        def begin() -> None:
-            nonlocal task
-            for source in self.sources:
-                if isinstance(source, HotLane):
-                    source.arm(run.loop)
-            for at, action in self._actions:
-                if at > 0:
-                    run.loop.call_at(at, action)
-                else:
-                    action()
-            if coroutine is not None:
-                task = run.loop.create_task(coroutine)
-            for expectation in self._pictures:
-                expectation.arm(run.loop)
-
-        with VirtualRun() as run:
-            try:
-                run.run_dry(begin, self._horizon())
-                if task is not None and task.done() and not task.cancelled():
-                    task.exception()  # whoever asked for the coroutine hears it
-                stuck = self._end(run)
-            finally:
-                self.errors = [error for error, _ in run.errors if error is not None]
-        if task is not None and task.cancelled() and stuck:
-            raise NothingToWaitForError(f"nothing can happen any more. Still waiting:\n{stuck}")
-        return task
-
-    def _end(self, run: VirtualRun) -> str:
-        """Unsubscribes what has not ended, and notes what is left over then; gives what was waiting."""
-        waiting = run.waiting()
-        for expectation in self._pictures:
-            expectation.waiting = waiting
-            expectation.dispose()
-        run.run_dry(lambda: None, run.now)
-        run.gather_errors()
-        self._left = left_over(self.sources, run)
-        return waiting
-
-    def _horizon(self) -> float:
-        expected = (drawn.horizon for drawn in (*self._pictures, *self._subscriptions))
-        hot = (source.lane.last for source in self.sources if isinstance(source, HotLane))
-        return max((*expected, *hot), default=0.0)
+        played = play_marbles(self.sources, self._pictures, self._subscriptions, self._actions, coroutine)
+        self.errors = played.errors
+        self._left = played.left
+        if played.task is not None and played.task.cancelled() and played.waiting:
+            raise NothingToWaitForError(f"nothing can happen any more. Still waiting:\n{played.waiting}")
+        return played.task
 
     def verify(self) -> None:
         """Compares what came with what was drawn.
@@ -185,7 +151,7 @@ class Marbles(Palette):
             MarbleFailure: A picture is another one, or something was left over.
         """
         compared = [drawn for drawn in (*self._pictures, *self._subscriptions) if drawn.compared]
-        problems = [Problem("asked more often than drawn", words) for words in self.exhausted]
+        problems = [Problem("what is drawn cannot be played", words) for words in self.misused]
         problems += [problem for drawn in compared if (problem := drawn.problem()) is not None]
         unread = [drawn for drawn in (*self._pictures, *self._subscriptions) if not drawn.compared]
         if unread:
@@ -195,7 +161,7 @@ class Marbles(Palette):
             )
         problems += [problem for kind, problem in self._left.items() if kind not in self._allowed]
         if problems:
-            raise MarbleFailure(problems)
+            raise MarbleFailure(problems) from first_error(problems)
 
     def close(self) -> None:
         """Lets go of everything without comparing: the test has failed by itself."""
@@ -217,10 +183,19 @@ class Marbles(Palette):
         self.verify()
 
     def _interval(self, unsubscribe_at: float | str | None) -> tuple[float, float | None]:
+        if unsubscribe_at is None:
+            return 0.0, None
         if not isinstance(unsubscribe_at, str):
-            return 0.0, None if unsubscribe_at is None else unsubscribe_at * self.frame
+            return 0.0, self._seconds("unsubscribe_at", unsubscribe_at)
+        if "^" not in unsubscribe_at:  # alone, a ! is drawn as the end of a lane is
+            return 0.0, self._draw(unsubscribe_at.replace("!", "|"), {}, words=False).last
         drawn = parse_subscription(unsubscribe_at, frame=self.frame)
         return drawn.subscribed_at or 0.0, drawn.unsubscribed_at
+
+    def _seconds(self, argument: str, frame: float) -> float:
+        if not 0 <= frame < math.inf:
+            raise ConfigurationError(f"{argument} is a frame, from 0 on, not {frame!r}")
+        return frame * self.frame
 
 
 def _caller() -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from .drawn_lanes import HotLane
@@ -13,18 +13,30 @@ from .palettes import Drawn
 from .subscription_logs import SubscriptionLog
 from .virtual_runs import VirtualRun, in_words
 
-__all__ = ["Leftover", "left_over"]
+__all__ = ["Leftover", "left_over", "waits"]
 
 Leftover = Literal["unread", "unused", "errors", "open"]
 
 _SHOWN = 10
 
 
-def left_over(sources: Iterable[Drawn], run: VirtualRun) -> dict[Leftover, Problem]:
-    """What is left when everything has been unsubscribed; empty if all is well."""
-    sources = list(sources)
+def left_over(
+    sources: Sequence[Drawn], run: VirtualRun, looked_at: Sequence[object] = ()
+) -> dict[Leftover, Problem]:
+    """What is left when everything has been unsubscribed; empty if all is well.
+
+    Args:
+        sources: What was drawn.
+        run: The run of the clock.
+        looked_at: Sources whose subscriptions the test compares itself: that nobody asked may be the point.
+    """
     found: dict[Leftover, list[str]] = {
-        "unused": [words for source in sources for words in _unused(source)],
+        "unused": [
+            words
+            for source in sources
+            if not any(source is looked for looked in looked_at)
+            for words in _unused(source)
+        ],
         "errors": [in_words(error, what) for error, what in run.errors],
         "open": [*(words for source in sources for words in _open(source)), *_going(run)],
     }
@@ -34,6 +46,13 @@ def left_over(sources: Iterable[Drawn], run: VirtualRun) -> dict[Leftover, Probl
         "open": "left open at the end (the way out: marbles.allow('open'))",
     }
     return {kind: Problem(titles[kind], _listed(lines)) for kind, lines in found.items() if lines}
+
+
+def waits(sources: Sequence[Drawn], run: VirtualRun) -> str:
+    """What is waiting when nothing can happen any more: lanes without an end first, then tasks."""
+    endless = [f"  {words}, and its lane has no end" for source in sources for words in _open(source)]
+    tasks = run.waiting()
+    return "\n".join([*endless, tasks] if tasks else endless)
 
 
 def _unused(source: Drawn) -> Iterable[str]:

@@ -8,7 +8,7 @@ from textwrap import indent
 
 from ..lanes import Lane
 
-__all__ = ["MarbleFailure", "Problem"]
+__all__ = ["MarbleFailure", "Problem", "first_error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +54,12 @@ class MarbleFailure(AssertionError):
 
 def _words(problem: Problem) -> str:
     return f"{problem.title}\n\n{indent(problem.text, '  ')}" if problem.text else problem.title
+
+
+def first_error(problems: Sequence[Problem]) -> BaseException | None:
+    """The first error that came where something else was drawn: what the failure is raised from."""
+    for problem in problems:
+        for lane in problem.actual.walk() if problem.actual is not None else ():
+            if lane.end is not None and lane.end.kind == "error":
+                return lane.end.value  # type: ignore[no-any-return]
+    return None

@@ -17,6 +17,7 @@ from .marble_failures import Problem
 __all__ = ["MarkerExpectation"]
 
 _TEXTS = ("response", "interrupted")
+_MARKS = frozenset("start delta function_result response interrupted state error end result".split())
 
 
 class MarkerExpectation:
@@ -34,7 +35,8 @@ class MarkerExpectation:
     ) -> None:
         self._source = checked(source, title)
         self._reading = reading
-        self._only = frozenset(only)
+        self._only = _marks(only, title)
+        self._loop: AbstractEventLoop
         self._title = title
         self._subscribe_at = subscribe_at
         self._unsubscribe_at = unsubscribe_at
@@ -81,13 +83,17 @@ class MarkerExpectation:
         return max([*times, self._unsubscribe_at or 0.0])
 
     def arm(self, loop: AbstractEventLoop) -> None:
-        """Subscribes now, or sets a timer for it; likewise for unsubscribing."""
+        """Sets the timers for subscribing and unsubscribing."""
+        self._loop = loop
         if self._subscribe_at > 0:
             loop.call_at(self._subscribe_at, self._begin, loop)
-        else:
-            self._begin(loop)
         if self._unsubscribe_at is not None:
             loop.call_at(self._unsubscribe_at, self.dispose)
+
+    def begin_at_once(self) -> None:
+        """Subscribes, if that is to be at frame 0."""
+        if self._subscribe_at <= 0:
+            self._begin(self._loop)
 
     def _begin(self, loop: AbstractEventLoop) -> None:
         def end(error: Exception | None = None) -> None:
@@ -161,6 +167,12 @@ def _shown(marker: Any, short: bool) -> str:
     elif short and mark == "delta" and not any(content[key] for key in content if key != "content"):
         content = content["content"]
     return repr((mark, content))
+
+
+def _marks(only: Collection[str], title: str) -> frozenset[str]:
+    if isinstance(only, str) or not _MARKS.issuperset(only):
+        raise ConfigurationError(f"{title}: only takes a list of {', '.join(sorted(_MARKS))}, not {only!r}")
+    return frozenset(only)
 
 
 def _same(expected: Any, mark: str, actual: Any) -> bool:

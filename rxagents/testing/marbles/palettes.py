@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from ...errors import ConfigurationError
@@ -26,6 +27,9 @@ Drawn = HotLane | ColdLane | MarbleLLM | MarbleTool | Probe | MessageStream
 S = TypeVar("S", HotLane, ColdLane, MarbleLLM, MarbleTool, Probe, MessageStream)
 
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
 class Palette:
     """Draws the sources of a test.
 
@@ -34,7 +38,7 @@ class Palette:
 
     Attributes:
         has_run: Whether the clock has run; nothing can be drawn any more.
-        exhausted: What was asked more often than it was drawn, in words.
+        misused: What was asked of that which is drawn and cannot be, in words; it fails the test.
     """
 
     def __init__(self, frame: float) -> None:
@@ -43,7 +47,7 @@ class Palette:
         self.frame = frame
         self._says_words = False
         self.has_run = False
-        self.exhausted: list[str] = []
+        self.misused: list[str] = []
         self.sources: list[Drawn] = []
 
     @property
@@ -51,23 +55,40 @@ class Palette:
         """Whether words are spoken: by a model, tool or message; if no lane is drawn, by what is tested."""
         return self._says_words or not any(isinstance(lane, HotLane | ColdLane) for lane in self.sources)
 
-    def hot(self, diagram: str, /, *, error: Exception | None = None, **values: Any) -> HotLane:
+    def hot(
+        self,
+        diagram: str,
+        bound: Mapping[str, Any] = _NOTHING,
+        /,
+        *,
+        error: Exception | None = None,
+        **values: Any,
+    ) -> HotLane:
         """An observable that runs whether or not somebody listens; a `^` in it is the frame 0.
 
         Args:
             diagram: Single characters, unless bound as a whole; lanes within it read words.
+            bound: What the characters, or words, stand for, as a mapping.
             error: What a `#` raises.
-            values: What the characters, or words, stand for.
+            values: The same, by keyword.
         """
         self._check_open()
-        lane = self._draw(diagram, values, words=False, error=error)
-        return self._drawn(HotLane(lane, f"hot({diagram.strip()!r})"))
+        lane = self._draw(diagram, {**bound, **values}, words=False, error=error)
+        return self._drawn(HotLane(lane, f"hot({diagram.strip()!r})", self.misused.append))
 
-    def cold(self, diagram: str, /, *, error: Exception | None = None, **values: Any) -> ColdLane:
+    def cold(
+        self,
+        diagram: str,
+        bound: Mapping[str, Any] = _NOTHING,
+        /,
+        *,
+        error: Exception | None = None,
+        **values: Any,
+    ) -> ColdLane:
         """An observable that begins anew with each subscription. Arguments as for `hot`."""
         self._check_open()
-        lane = self._draw(diagram, values, words=False, error=error)
-        return self._drawn(ColdLane(lane, f"cold({diagram.strip()!r})"))
+        lane = self._draw(diagram, {**bound, **values}, words=False, error=error)
+        return self._drawn(ColdLane(_without_caret(lane), f"cold({diagram.strip()!r})", self.misused.append))
 
     def message(
         self,
@@ -83,12 +104,12 @@ class Palette:
         self._check_open()
         self._says_words = True
         lane = self._draw(diagram, values, words=True, error=error)
-        return self._drawn(drawn_message(lane, name=name, role=role))
+        return self._drawn(drawn_message(_without_caret(lane), name=name, role=role))
 
     def llm(
         self,
         *scripts: str | Callable[[ChatRequest], str],
-        name: str = "llm",
+        name: str | None = None,
         constraints: LLMConstraints | None = None,
         usage: Usage | None = None,
         error: Exception | None = None,
@@ -100,7 +121,7 @@ class Palette:
 
         Args:
             scripts: A diagram for each request, or one function from the ChatRequest to a diagram.
-            name: For the pictures.
+            name: For the pictures; by default `llm`, `llm2`, …
             constraints: What this model shall not be able to do.
             usage: What each answer takes.
             error: What a `#` is.
@@ -109,14 +130,15 @@ class Palette:
         self._check_open()
         self._says_words = True
         draw = partial(self._draw, values=values, words=True, error=error)
+        number = 1 + sum(isinstance(source, MarbleLLM) for source in self.sources)
         return self._drawn(
             MarbleLLM(
                 scripts,
                 draw,
-                name=name,
+                name=name or f"llm{number if number > 1 else ''}",
                 constraints=constraints,
                 usage=usage,
-                on_exhausted=self.exhausted.append,
+                on_misuse=self.misused.append,
             )
         )
 
@@ -152,7 +174,7 @@ class Palette:
                 arguments=arguments,
                 description=description,
                 timeout=timeout,
-                on_exhausted=self.exhausted.append,
+                on_misuse=self.misused.append,
             )
         )
 
@@ -177,3 +199,12 @@ class Palette:
             raise ConfigurationError(
                 "the clock of this test has run; draw and expect everything before flush() and run()"
             )
+
+
+def _without_caret(lane: Lane) -> Lane:
+    if lane.caret is not None:
+        raise ConfigurationError(
+            "a ^ is where a hot lane has its frame 0, and where an expected one is subscribed to; a cold one "
+            "begins with each subscription"
+        )
+    return lane

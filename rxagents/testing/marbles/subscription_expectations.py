@@ -18,7 +18,7 @@ class SubscriptionExpectation:
 
     def __init__(self, source: Any, reading: Reading, *, title: str) -> None:
         self._subscriptions = _log_of(source, title)
-        self._source = source
+        self.source = source
         self._reading = reading
         self._title = title
         self._expected: list[Subscription] | None = None
@@ -46,7 +46,7 @@ class SubscriptionExpectation:
 
     def seen(self) -> str:
         """What came, in a line, for a test that never looked at it."""
-        return f"{self._title} of {self._source!r}"
+        return f"{self._title} of {self.source!r}"
 
     def problem(self) -> Problem | None:
         """What is wrong, when the clock has run."""
@@ -60,7 +60,7 @@ class SubscriptionExpectation:
             drawn = expected[index].render(frame) if index < len(expected) else "(never)"
             came = actual[index].render(frame) if index < len(actual) else "(never)"
             lines += [f"expected   {drawn}", f"actual     {came}"]
-        return Problem(f"{self._title} of {self._source!r}: other subscriptions", "\n".join(lines))
+        return Problem(f"{self._title} of {self.source!r}: other subscriptions", "\n".join(lines))
 
 
 def _log_of(source: Any, title: str) -> Any:
