@@ -108,7 +108,14 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     failures = sys.modules.get(_FAILURES)
-    if failures is None or call.excinfo is None or not isinstance(call.excinfo.value, failures.MarbleFailure):
+    if failures is None or call.excinfo is None:
+        return report
+    if type(call.excinfo.value).__name__ in (
+        "ConfigurationError",
+        "DiagramError",
+    ) and not item.config.getoption("fulltrace"):
+        report.longrepr = _written(item, call.excinfo)
+    if not isinstance(call.excinfo.value, failures.MarbleFailure):
         return report
     if not item.config.getoption("fulltrace"):
         report.longrepr = _picture(item, call.excinfo)
@@ -121,9 +128,22 @@ def pytest_runtest_makereport(
     return report
 
 
+def _written(item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
+    """What is wrong with a diagram or an argument, and where it was written; our own frames tell nothing."""
+
+    def theirs(_: pytest.ExceptionInfo[BaseException]) -> Any:
+        ours = f"{__package__}."
+        test = excinfo.traceback.cut(path=item.path)
+        return test.filter(lambda entry: not str(entry.frame.f_globals.get("__name__")).startswith(ours))
+
+    return excinfo.getrepr(style="long", tbfilter=theirs)
+
+
 def _picture(item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException]) -> Any:
     """The failure as pytest is to show it: its text alone, since no traceback leads to what was drawn."""
     shown = excinfo.getrepr(style="value", tbfilter=False, chain=False)
+    for note in getattr(excinfo.value, "__notes__", ()):  # such as the example that hypothesis found
+        shown.addsection("note", note)
     path, line, _ = item.location
     place = item.config.rootpath / path, line or 0
     for entry in excinfo.traceback:

@@ -85,8 +85,8 @@ class Diagram:
     def question(self) -> rx.Observable[Any]:
         return self.cold("source", q=MessageStream.of(UserMessage("q")))
 
-    def shows(self, label: str, source: Any, **values: Any) -> None:
-        self.marbles.expect(source).to_be(self.whole(label), **values)
+    def shows(self, label: str, source: Any, *, words: bool | None = True, **values: Any) -> None:
+        self.marbles.expect(source, words=words).to_be(self.whole(label), **values)
 
 
 RUNS: dict[str, Callable[[Diagram], None]] = {}
@@ -261,19 +261,19 @@ def _(drawn: Diagram) -> None:
 
     drawn.shows("interactive", drawn.question().pipe(User(interaction_function=types)))
     nobody = drawn.question().pipe(User(mode="unattended"))
-    drawn.marbles.expect(nobody, state=True).to_be(drawn.whole("unattended"))
+    drawn.marbles.expect(nobody, state=True, words=True).to_be(drawn.whole("unattended"))
 
 
 @of("ordering.concat_eager")
 def _(drawn: Diagram) -> None:
-    drawn.shows("together", concat_eager(rx.of(drawn.cold("a"), drawn.cold("b"))))
+    drawn.shows("together", concat_eager(rx.of(drawn.cold("a"), drawn.cold("b"))), words=None)
 
 
 @of("replays.Replay")
 def _(drawn: Diagram) -> None:
     replay: Replay[Any] = Replay(drawn.cold())
-    drawn.shows("first", replay)
-    drawn.shows("late", replay)
+    drawn.shows("first", replay, words=None)
+    drawn.shows("late", replay, words=None)
 
 
 def _mark(marker: rxagents.Marker) -> str:

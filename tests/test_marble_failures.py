@@ -173,6 +173,93 @@ def test_a_timer_without_end() -> None:
     )
 
 
+def test_words_where_characters_were_read() -> None:
+    def draw(marbles: Marbles) -> None:
+        joined = marbles.cold("-ab|").pipe(ops.reduce(lambda one, other: one + other))
+        marbles.expect(joined).to_be("---(ab|)")
+
+    assert failure(draw) == (
+        "expect: another picture\n"
+        "\n"
+        "  expected  ---(a b|)\n"
+        "  actual    ---(ab|)\n"
+        "                ^ expected 'a' at 3 s, but 'ab' came\n"
+        "\n"
+        "  Only hot and cold lanes are drawn, so this was read character by character; expect(…, words=True) "
+        "reads words."
+    )
+
+
+def test_a_lane_without_an_end_is_what_was_waited_for() -> None:
+    def draw(marbles: Marbles) -> None:
+        marbles.expect(say("q").pipe(bot(marbles, "--Hi"), text())).to_be("--Hi-|")
+
+    assert "Still waiting:\n    llm, subscribed to at 0 s, and its lane has no end\n" in failure(draw)
+
+
+def test_a_task_that_will_not_be_cancelled_does_not_hang_the_test() -> None:
+    async def stubborn(transcript: Transcript) -> None:
+        while True:
+            try:
+                await asyncio.sleep(100)
+            except asyncio.CancelledError:
+                left.append("once more")
+                if len(left) > 5:
+                    raise
+
+    left: list[str] = []
+
+    def draw(marbles: Marbles) -> None:
+        marbles.expect(say("q").pipe(agent(stubborn), text()), unsubscribe_at=3).to_be("---")
+
+    assert failure(draw).startswith(
+        "left open at the end (the way out: marbles.allow('open'))\n\n  - the task"
+    )
+
+
+def test_a_drawn_model_that_is_asked_outside_of_the_clock_fails_the_test() -> None:
+    def draw(marbles: Marbles) -> None:
+        assert Workflow(bot(marbles, "-Hi|")).run("q") == "agent-error"
+        marbles.allow("unused")
+
+    assert failure(draw).startswith(
+        "what is drawn cannot be played\n\n  llm lives in virtual time, and was subscribed to outside of it; hand"
+    )
+
+
+@pytest.mark.parametrize(
+    ("script", "words"), [("-(a", "a ( without its )"), ("-=214|", "has something else in it")]
+)
+def test_a_script_that_cannot_be_read_fails_the_test_whoever_catches_it(script: str, words: str) -> None:
+    def draw(marbles: Marbles) -> None:
+        llm = marbles.llm(lambda request: script)
+        caught = say("q").pipe(Agent("bot", llm), text(), ops.catch(rx.empty()))
+        marbles.expect(caught).to_be("|")
+
+    assert failure(draw).startswith("what is drawn cannot be played\n\n")
+    assert words in failure(draw)
+
+
+def test_the_failure_is_raised_from_the_error_that_came() -> None:
+    def draw(marbles: Marbles) -> None:
+        marbles.expect(marbles.cold("-a|").pipe(ops.map(lambda letter: letter.nope))).to_be("-a|")
+
+    with pytest.raises(MarbleFailure) as caught, Marbles() as marbles:
+        draw(marbles)
+    assert isinstance(caught.value.__cause__, AttributeError)
+    assert re.search(
+        r"where e = AttributeError\(.*\), raised at test_marble_failures\.py:\d+", str(caught.value)
+    )
+
+
+def test_an_action_that_is_a_coroutine_is_run_and_its_error_heard() -> None:
+    async def fails() -> None:
+        await asyncio.sleep(1)
+        raise ValueError("in an action")
+
+    assert "ValueError: in an action" in failure(lambda marbles: marbles.at(1, fails))
+
+
 def test_an_endless_source_is_left_when_it_has_gone_wrong() -> None:
     def draw(marbles: Marbles) -> None:
         marbles.expect(rx.interval(1.0)).to_be("-a-", a=0)
@@ -287,6 +374,12 @@ def test_a_test_that_failed_by_itself_is_not_compared() -> None:
         (lambda marbles: marbles.llm(3), "llm: a script is a diagram, or one function of the request"),
         (lambda marbles: marbles.tool("t"), "the tool 't': draw a lane that ends with its result"),
         (lambda marbles: marbles.llm("-a|").calls[-1], "count the calls from 0"),
+        (lambda marbles: marbles.expect_markers(rx.never(), only=["detla"]), "only takes a list of delta, end, "),
+        (lambda marbles: marbles.expect_markers(rx.never(), only="delta"), "only takes a list of delta, end, "),
+        (lambda marbles: marbles.cold("-^-a|"), "a \\^ is where a hot lane has its frame 0"),
+        (lambda marbles: marbles.llm("-=214|"), "a model says words and calls tools, and ends or fails"),
+        (lambda marbles: marbles.at(-1, print), "at is a frame, from 0 on, not -1"),
+        (lambda marbles: marbles.expect(rx.never(), unsubscribe_at=float("nan")), "unsubscribe_at is a frame"),
         (lambda marbles: marbles.expect_markers(rx.never()).to_be(["end"]), r"give \(mark, content\) or"),
         (lambda marbles: [expected := marbles.expect(rx.never()), expected.to_be("-"), expected.to_be("-")],
          "what is expected was said already"),
@@ -300,11 +393,10 @@ def test_what_is_used_wrongly_says_so_at_once(use: Callable[[Marbles], object], 
 
 
 def test_a_drawn_lane_lives_on_the_clock_only() -> None:
-    heard: list[Exception] = []
-
-    async def elsewhere() -> None:
-        Marbles().cold("-a|").subscribe(on_error=heard.append)
-        await asyncio.sleep(0)
-
-    asyncio.run(elsewhere())
-    assert "cold('-a|') lives in virtual time, and was subscribed to outside of it" in str(heard[0])
+    marbles = Marbles()
+    with pytest.raises(
+        ConfigurationError, match="and was subscribed to outside of it; hand what reads it to"
+    ):
+        marbles.cold("-a|").subscribe()
+    with pytest.raises(MarbleFailure, match="what is drawn cannot be played"):
+        marbles.verify()

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from unittest.mock import ANY
 
 import pytest
 import reactivex as rx
 from reactivex import operators as ops
+from reactivex.scheduler.eventloop import AsyncIOScheduler
 
 from rxagents import (
     Agent,
@@ -103,7 +106,7 @@ class TestWhatIsDrawn:
     def test_a_caret_among_characters(self) -> None:
         with Marbles() as marbles:
             marbles.expect(marbles.hot("-a-b|")).to_be("--^b|")
-            marbles.expect(marbles.hot("-ab--c|")).to_be("--^--c|")
+            marbles.expect(marbles.hot("-ab-----c|")).to_be("--(^b)--c|")
 
     def test_a_bound_message_counts_in_all_its_fields(self) -> None:
         said = AssistantMessage("Hi", name="bot")
@@ -127,6 +130,67 @@ class TestWhatIsDrawn:
         other.flush()
         with pytest.raises(MarbleFailure, match="expected 'b' at 4 s, but it came at 3 s"):
             other.verify()
+
+    def test_a_lane_stands_for_an_observable_that_does_the_same(self) -> None:
+        with Marbles() as marbles:
+            letters = marbles.cold("-a-b-a-|")
+            grouped = letters.pipe(ops.group_by(lambda letter: letter))
+            marbles.expect(grouped).to_be(
+                "-x-y---|", x=marbles.cold("a---a-|", a="a"), y=marbles.cold("b---|", b="b")
+            )
+            marbles.expect(letters.pipe(ops.group_by(lambda letter: letter))).to_be("-x-x---|", x=ANY)
+        other = Marbles()
+        windows = other.cold("-a-b|").pipe(ops.group_by(lambda letter: letter))
+        other.expect(windows).to_be("-x-y|", x=other.cold("b--|"), y=ANY)
+        other.flush()
+        with pytest.raises(MarbleFailure, match="expected 'b' at 1 s, but 'a' came"):
+            other.verify()
+
+    def test_values_may_be_a_mapping(self) -> None:
+        with Marbles() as marbles:
+            marbles.expect(marbles.cold("-1-2|", {"1": 10}, **{"2": 20})).to_be("-x-2|", {"2": 20}, x=10)
+
+    def test_an_unsubscription_wins_every_tie(self) -> None:
+        async def sleeper(heard: Transcript) -> AsyncIterator[str]:
+            await asyncio.sleep(3)
+            yield "late"
+
+        with Marbles() as marbles:
+            spoken = say("q").pipe(agent(sleeper), text())
+            for source in (
+                marbles.cold("---a"),
+                marbles.hot("---a"),
+                rx.timer(3.0),
+                rx.interval(3.0),
+                spoken,
+            ):
+                marbles.expect(source, unsubscribe_at=3).to_be("---")
+                marbles.expect(source, unsubscribe_at="---!").to_be("---")
+                marbles.expect(source, unsubscribe_at="^--!").to_be("---")
+
+    def test_what_hears_at_the_frame_of_a_hot_item_hears_it(self) -> None:
+        with Marbles() as marbles:
+            marbles.expect(marbles.hot("---a----b|")).to_be("---(^a)-b|")
+
+    def test_stock_schedulers_of_the_loop_tell_its_time(self) -> None:
+        def delayed() -> rx.Observable[Any]:
+            clock = AsyncIOScheduler(asyncio.get_running_loop())
+            return marbles_lane.pipe(ops.delay(2.0, scheduler=clock))
+
+        with Marbles() as marbles:
+            marbles_lane = marbles.cold("-a-b|")
+            marbles.expect(delayed).to_be("---a-b|")
+
+    def test_it_may_run_in_several_threads_at_once(self) -> None:
+        def run(_: int) -> None:
+            with Marbles() as marbles:
+                marbles.expect(marbles.cold("-a|").pipe(ops.delay(1.0))).to_be("--a|")
+                ended: list[Any] = []
+                marbles.at(0, lambda: rx.timer(5.0).subscribe(ended.append))
+            assert ended == [0]
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(run, range(40)))
 
     def test_who_speaks_speaks_in_words_and_all_others_in_characters(self) -> None:
         with Marbles() as marbles:
@@ -156,7 +220,8 @@ class TestOneClock:
 
         with Marbles() as marbles:
             marbles.expect(marbles.cold("-a|").pipe(ops.delay(2.0))).to_be("---a|")
-            marbles.expect(say("q").pipe(agent(sleeper), text(""))).to_be("--one(two|)")
+            slept = say("q").pipe(agent(sleeper), text(""))
+            marbles.expect(slept, words=True).to_be("--one(two|)")
 
     def test_a_retry_with_backoff(self) -> None:
         with Marbles() as marbles:
@@ -288,6 +353,13 @@ class TestModelsAndTools:
             )
         assert look.arguments == [{"at": 1}]
         assert llm.requests[0].tools[0]["function"]["description"] == "Looks."
+
+    def test_nobody_asked_may_be_the_point(self) -> None:
+        with Marbles() as marbles:
+            router = marbles.llm("-x|", name="router")
+            ann = Agent("ann", marbles.llm("-Hi|"))
+            marbles.expect(say("q").pipe(Team(router, [ann], "team", max_turns=1), text())).to_be("-Hi|")
+            marbles.expect_subscriptions(router).to_be()
 
     def test_a_function_of_the_request(self) -> None:
         with Marbles() as marbles:

@@ -63,4 +63,4 @@ def _install() -> None:
             return super(AsyncIOScheduler, self).now
 
         TimeoutScheduler.singleton = classmethod(singleton)  # type: ignore[method-assign, assignment]
-        AsyncIOScheduler.now = property(now)  # type: ignore[method-assign, assignment, misc]
+        AsyncIOScheduler.now = property(now)  # type: ignore[method-assign, assignment]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..lanes import Lane
@@ -160,7 +161,19 @@ def _window(text: str, start: int) -> str:
 
 
 def _bound(values: Mapping[str, Any]) -> list[str]:
-    lines = [f"{name} = {brief(shown(value))}" for name, value in values.items()]
+    lines = [f"{name} = {brief(shown(value))}{_raised_at(value)}" for name, value in values.items()]
     if len(lines) > _MANY:
         lines[_MANY:] = [f"… and {len(lines) - _MANY} more"]
     return [f"{'      ' if index else 'where '}{line}" for index, line in enumerate(lines)]
+
+
+def _raised_at(value: object) -> str:
+    """Where an error was raised, if not by rxagents or RxPY: in the test, or in what it calls."""
+    place = ""
+    trace = value.__traceback__ if isinstance(value, BaseException) else None
+    while trace is not None:
+        module = str(trace.tb_frame.f_globals.get("__name__"))
+        if module.partition(".")[0] not in ("rxagents", "reactivex"):
+            place = f", raised at {Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return place

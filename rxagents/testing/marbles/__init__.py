@@ -12,12 +12,23 @@ def test_stop_button(marbles):
 ```
 
 What is drawn and expected is written down first; the clock runs once, at the end of the test or at
-`flush()`. Within a frame hot lanes come first, then expectations in the order in which they were
-written, each timer until nothing is ready. `rxagents.testing.language.diagrams` has the language.
+`flush()`. What comes is kept by reference. `rxagents.testing.language.diagrams` has the language.
 
-One rule says how a lane is read. **Who speaks, speaks in words**: lanes of models, tools and messages,
-and all that is expected. Only `hot` and `cold` read single characters, as in RxJS, and so does what is
-expected in a test that draws nothing else, as long as nothing else comes.
+One rule says how a lane is read. **Who speaks, speaks in words**: lanes of models, tools and messages, and
+all that is expected. Only `hot` and `cold` read single characters, as in RxJS, and so does what is
+expected in a test that draws these and nothing else (`expect(…, words=True)` reads words there too).
+
+Within a frame, what is drawn comes first: subscriptions and unsubscriptions, then hot lanes in the order
+in which they were drawn, then `marbles.at`, then all that follows; each timer runs until nothing is ready.
+So a stop and a token in one column means that the token is not seen.
+
+One clock serves Rx and asyncio: stock operators with and without a scheduler, `asyncio.sleep`, timeouts.
+Threads of tools, `asyncio.to_thread` and `run_in_executor` are waited for, while time stands still. Of
+threads that come by another way (`NewThreadScheduler`, `threading.Thread`) the clock knows nothing.
+
+An agent takes its turn when its source has completed, so its outer line is mostly `---(bot|)`: the block
+begins, nothing else will; `until` keeps the outer line open as long as it can cut something. The times of
+a subscription are at hand too: `llm.calls[0].subscriptions`, `probe.subscriptions`, in seconds.
 
 At the end of a test nothing may be left over. What is, fails the test, unless `allow` permits it:
 

@@ -41,11 +41,16 @@ class _Logged(Observable[Any]):
         *,
         scheduler: abc.SchedulerBase | None = None,
     ) -> abc.DisposableBase:
-        """Subscribes, in virtual time; the scheduler is not asked."""
+        """Subscribes, in virtual time; the scheduler is not asked.
+
+        Raises:
+            ConfigurationError: The clock does not run here.
+        """
+        virtual_loop(self.title, self._on_misuse)
         return Emitter(self._begin).subscribe(on_next, on_error, on_completed)
 
     def _begin(self, sink: Sink[Any]) -> Disposable:
-        loop = virtual_loop(self.title, self._on_misuse)
+        loop = sink.loop
         entry = self.subscriptions.begin(loop.time())
         stop = self._listen(sink, loop)
 

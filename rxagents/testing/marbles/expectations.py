@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
+from textwrap import dedent, indent
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from reactivex import Observable
 
 from ...errors import ConfigurationError
-from ..lanes import Event, Lane
+from ..lanes import Event, Lane, moment
 from ..language.comparing import difference
 from ..language.diagrams import DiagramError, parse
 from ..language.pictures import picture
+from .drawn_lanes import ColdLane
 from .marble_failures import Problem
 from .observing import Observation
 
@@ -23,6 +27,8 @@ Source = Observable[Any] | Callable[[], Observable[Any]]
 
 # so many events after all that was drawn, and what still comes is left unread
 _ENOUGH = 20
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Reading(Protocol):
@@ -45,6 +51,7 @@ class Expectation:
         subscribe_at: Seconds.
         unsubscribe_at: Seconds; None: at its end, or when nothing can happen any more.
         state: Whether every StateUpdate and Completion is compared.
+        words: Whether the picture reads words; by default, as the test speaks.
         title: Where this was written.
     """
 
@@ -56,6 +63,7 @@ class Expectation:
         subscribe_at: float = 0.0,
         unsubscribe_at: float | None = None,
         state: bool = False,
+        words: bool | None = None,
         title: str = "expect",
     ) -> None:
         self._source = checked(source, title)
@@ -63,6 +71,7 @@ class Expectation:
         self._subscribe_at = subscribe_at
         self.unsubscribe_at = unsubscribe_at
         self._state = state
+        self._words = words
         self._title = title
         self._diagram: str | None = None
         self._drawn: Lane | None = None
@@ -75,20 +84,24 @@ class Expectation:
         self._loop: AbstractEventLoop | None = None
         self.waiting = ""
 
-    def to_be(self, diagram: str, /, *, error: object = None, **values: Any) -> None:
+    def to_be(
+        self, diagram: str, bound: Mapping[str, Any] = _NOTHING, /, *, error: object = None, **values: Any
+    ) -> None:
         """What is to come, as a diagram; it is compared when the clock has run.
 
         Args:
             diagram: See `rxagents.testing.language.diagrams`. A `^` in it is where it is subscribed to.
+            bound: What its words stand for, as a mapping.
             error: What a `#` stands for: an exception (its type and message count), or a class.
-            values: What its words stand for: any value, or a matcher that equals what it matches.
+            values: The same as `bound`, by keyword: any value, a matcher that equals what it matches, or
+                a lane of `marbles.cold`, which stands for an observable that does the same.
 
         Raises:
             DiagramError: The diagram cannot be read.
         """
         self._expect_once()
-        self._diagram, self._values, self._error = diagram, values, error
-        self._drawn = self._parsed(words=self._reading.speaks)
+        self._diagram, self._values, self._error = diagram, {**bound, **values}, error
+        self._drawn = self._parsed()
         self._last = self._drawn.last
         self._enough = sum(len(lane.events) for lane in self._drawn.walk()) + _ENOUGH
         if self._drawn.caret is not None:
@@ -172,34 +185,75 @@ class Expectation:
     def problem(self) -> Problem | None:
         """What is wrong, when the clock has run."""
         actual = self.lane()
-        expected = self._other.lane() if self._other is not None else self._expected(actual)
+        expected = self._other.lane() if self._other is not None else self._parsed()
         if difference(expected, actual) is None:
             return None
         text = picture(expected, actual, frame=self._reading.frame, names=self._values)
+        text += self._as_written(text) + self._hint(actual)
         if self.waiting and expected.end is not None and actual.end is None:
             text += f"\n\nNothing can happen any more. Still waiting:\n{self.waiting}"
         return Problem(f"{self._title}: another picture", text, expected, actual)
 
-    def _expected(self, actual: Lane) -> Lane:
-        words = self._reading.speaks or not all(map(_is_character, actual.events))
-        return self._parsed(words=words)
+    @property
+    def _speaks(self) -> bool:
+        return self._reading.speaks if self._words is None else self._words
 
-    def _parsed(self, *, words: bool) -> Lane:
+    def _as_written(self, shown: str) -> str:
+        """The diagram itself, where the picture had to make room in it."""
+        written = [line.strip() for line in (self._diagram or "").splitlines() if line.strip()]
+        if all(" ".join(line.split()) in " ".join(shown.split()) for line in written):
+            return ""
+        return "\n\nAs written:\n" + indent(dedent((self._diagram or "").strip("\n")).rstrip(), "  ")
+
+    def _hint(self, actual: Lane) -> str:
+        """Why a word may have been read as characters."""
+        if self._speaks or not any(
+            isinstance(event.value, str) and len(event.value) > 1 for event in actual.events
+        ):
+            return ""
+        return (
+            "\n\nOnly hot and cold lanes are drawn, so this was read character by character; "
+            "expect(…, words=True) reads words."
+        )
+
+    def _parsed(self) -> Lane:
         assert self._diagram is not None
         read = partial(parse, self._diagram, self._values, frame=self._reading.frame, error=self._error)
+        several = sum(bool(line.strip()) for line in self._diagram.splitlines()) > 1
+        if self._speaks or several:
+            return _with_lanes(read(words=True))
         try:
-            return read(words=words)
+            return _with_lanes(read(words=False))
         except DiagramError as error:
-            try:  # with nothing to go by, the reading that makes sense
-                return read(words=not words)
+            try:  # marks that only words have
+                return _with_lanes(read(words=True))
             except DiagramError:
                 raise error from None
 
 
-def _is_character(event: Event) -> bool:
-    """Whether it can be one item of a lane that reads characters."""
-    is_word = isinstance(event.value, str) and len(event.value) > 1
-    return event.ends or (event.kind == "next" and not is_word)
+def _with_lanes(lane: Lane) -> Lane:
+    """Bound cold lanes as what is seen of one: a lane that begins there."""
+    return replace(lane, events=tuple(map(_with_lane, lane.events)))
+
+
+def _with_lane(event: Event) -> Event:
+    if event.kind == "open":
+        return replace(event, value=_with_lanes(event.value))
+    if isinstance(event.value, ColdLane):
+        return replace(event, kind="open", value=_later(event.value.lane, event.at))
+    return event
+
+
+def _later(lane: Lane, seconds: float) -> Lane:
+    events = (
+        replace(
+            event,
+            at=moment(event.at + seconds),
+            value=_later(event.value, seconds) if event.kind == "open" else event.value,
+        )
+        for event in lane.events
+    )
+    return replace(lane, events=tuple(events))
 
 
 def checked(source: Source, title: str) -> Source:

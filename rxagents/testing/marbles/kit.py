@@ -50,7 +50,13 @@ class Marbles(Palette):
         self._left: dict[Leftover, Problem] = {}
 
     def expect(
-        self, source: Source, /, *, unsubscribe_at: float | str | None = None, state: bool = False
+        self,
+        source: Source,
+        /,
+        *,
+        unsubscribe_at: float | str | None = None,
+        state: bool = False,
+        words: bool | None = None,
     ) -> Expectation:
         """Subscribes to an observable at frame 0, to compare what it does with a picture.
 
@@ -58,6 +64,7 @@ class Marbles(Palette):
             source: An observable, or a function that gives one, which is called on the clock.
             unsubscribe_at: A frame, or a diagram with a `!` in it (and maybe a `^`).
             state: Whether every StateUpdate and Completion counts, not only what is made to be shown.
+            words: Whether its picture reads words; by default, unless only hot and cold lanes are drawn.
         """
         self._check_open()
         begun, until = self._interval(unsubscribe_at)
@@ -67,6 +74,7 @@ class Marbles(Palette):
             subscribe_at=begun,
             unsubscribe_at=until,
             state=state,
+            words=words,
             title=f"expect at {_caller()}",
         )
         self._pictures.append(expectation)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from .drawn_lanes import HotLane
 from .drawn_models import MarbleLLM
@@ -64,7 +64,8 @@ def _unused(source: Drawn) -> Iterable[str]:
 
 
 def _open(source: Drawn) -> Iterable[str]:
-    log: SubscriptionLog = getattr(source, "calls", source).subscriptions
+    drawn: Any = source  # a drawn message has its log too
+    log: SubscriptionLog = getattr(drawn, "calls", drawn).subscriptions
     for entry in log:
         if entry.until is None:
             yield f"{source!r}, subscribed to at {entry.at:g} s"
