@@ -54,7 +54,7 @@ class AsyncItems(AsyncIterator[T], Generic[T]):
             try:
                 await bell.wait(lambda: bool(box.items or box.ended))
             except asyncio.CancelledError:
-                self._dispose()
+                self.dispose()
                 raise
 
     def _opened(self) -> tuple[Mailbox[T], AsyncBell]:
@@ -69,12 +69,18 @@ class AsyncItems(AsyncIterator[T], Generic[T]):
             self._box, self._bell = box, bell
         return self._box, self._bell
 
+    @property
+    def waiting(self) -> tuple[T, ...]:
+        """What has come and was not asked for yet."""
+        return tuple(self._box.items) if self._box is not None else ()
+
     async def aclose(self) -> None:
         """Disposes the subscription and lets what it cancelled clean up; the iterator is at its end."""
-        self._dispose()
+        self.dispose()
         await cancelled_tasks_ended()
 
-    def _dispose(self) -> None:
+    def dispose(self) -> None:
+        """Disposes the subscription, on its loop; the iterator is at its end."""
         self._source = None
         if self._subscription is not None:
             self._on_left()

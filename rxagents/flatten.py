@@ -6,12 +6,14 @@ where they are the agent's own. All parts run at once, and keep their order.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 from reactivex import Observable, abc
+from reactivex.disposable import CompositeDisposable, Disposable
 
 from .blocks import Block, StateUpdate
 from .bridges import from_async, from_async_iterable
@@ -203,7 +205,15 @@ def _result_of(thing: Awaitable[Any]) -> Observable[Any]:
     async def run(emit: Callable[[Any], None]) -> None:
         emit(await thing)
 
-    return from_async(run)
+    def start(sink: Sink[Any]) -> abc.DisposableBase:
+        return CompositeDisposable(from_async(run).subscribe(sink), Disposable(unawaited))
+
+    def unawaited() -> None:
+        # left before its first step: Python would warn of a coroutine that was never awaited
+        if inspect.iscoroutine(thing) and inspect.getcoroutinestate(thing) == inspect.CORO_CREATED:
+            thing.close()
+
+    return Emitter(start)
 
 
 def _from_iterable(iterable: Iterable[T]) -> Observable[T]:

@@ -9,6 +9,7 @@ items that come on another thread hop onto the loop, once.
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, NoReturn, TypeVar
 
@@ -28,17 +29,20 @@ Start = Callable[["Sink[T]"], "abc.DisposableBase | Callable[[], None] | None"]
 class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
     """One subscription: the observer on one side, what to let go of on the other.
 
-    It passes on `on_next* (on_error | on_completed)?` and nothing after dispose. What the observer
+    It passes on `on_next* (on_error | on_completed)?`, one at a time, and nothing after dispose: what
+    comes while the observer is being told, as by an act of its own, it is told next. What the observer
     raises ends this subscription only, and comes back to the observer as its `on_error`.
     """
 
     __slots__ = (
         "__weakref__",
+        "_late",
         "_on_completed",
         "_on_error",
         "_on_next",
         "_release",
         "_teardown",
+        "_telling",
         "_torn",
         "loop",
         "stopped",
@@ -60,6 +64,8 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
         self._teardown: abc.DisposableBase | None = None
         self._release: Callable[[], None] | None = None
         self._torn = False
+        self._telling = False
+        self._late: deque[Callable[[], None]] | None = None
         self.stopped = False
 
     def begin(self, start: Start[T]) -> None:
@@ -93,12 +99,31 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
             # by another thread, maybe, whose word for it waits on the loop behind the source itself
             self._tear_down()
             return
+        if self._telling:
+            self._put_off(lambda: self._next(value))
+            return
+        self._telling = True
+        try:
+            self._next(value)
+            while self._late:
+                self._late.popleft()()
+        finally:
+            self._telling = False
+
+    def _next(self, value: T) -> None:
+        if self.stopped:
+            return
         try:
             self._on_next(value)
         except Exception as error:
             self.reject(error)
         except SystemExit as leaving:
             self.exit(leaving)
+
+    def _put_off(self, telling: Callable[[], None]) -> None:
+        if self._late is None:
+            self._late = deque()
+        self._late.append(telling)
 
     def exit(self, leaving: SystemExit) -> None:
         """Detaches an observer that called `sys.exit()`: on a loop that it shares, only for itself."""
@@ -119,6 +144,12 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
         self._tell(error)
 
     def on_error(self, error: Exception) -> None:
+        if self._telling and not self.stopped:
+            self._put_off(lambda: self._error(error))
+        else:
+            self._error(error)
+
+    def _error(self, error: Exception) -> None:
         if self.stopped:
             dropped(error, "an error came after the end of the subscription")
             return
@@ -141,6 +172,12 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
             dropped(raised, "a subscriber's on_error raised")
 
     def on_completed(self) -> None:
+        if self._telling and not self.stopped:
+            self._put_off(self._completed)
+        else:
+            self._completed()
+
+    def _completed(self) -> None:
         if self.stopped:
             return
         self.stopped = True

@@ -22,7 +22,8 @@ def keep(task: asyncio.Task[None]) -> None:
 async def cancelled_tasks_ended() -> None:
     """Waits until what was cancelled on this loop has let go of its sockets; a second at the most."""
     loop = asyncio.get_running_loop()
-    going = [task for task in _tasks if task.get_loop() is loop and task.cancelling()]
+    own = asyncio.current_task()  # which may be cancelled too, and would wait for itself
+    going = [task for task in _tasks if task.get_loop() is loop and task.cancelling() and task is not own]
     if going:
         await asyncio.wait(going, timeout=1.0)
 

@@ -29,7 +29,7 @@ llm.openai_chat llm.azure_chat llm
 strategies
 signatures tools toolboxes walks participants agents functions prompts users
 teams._members teams._routing teams._team teams
-operators._markers operators._messages operators._shared operators._text operators._tokens
+operators._markers operators._messages operators._shared operators._text operators._twins operators._tokens
 operators._transcript operators._until operators
 runs recorders conversing blocking seats workflows public_names demo
 testing.clock.waiting_tasks testing.clock.socketless testing.clock.default_timers testing.clock.virtual_loop

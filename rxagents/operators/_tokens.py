@@ -5,23 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from reactivex import Observable, abc
+from reactivex import abc
 
 from ..async_items import AsyncItems
-from ..blocks import Block
 from ..bridges import from_async
-from ..errors import InputError, placed
+from ..errors import InputError
 from ..inlets import listen
-from ..replays import Replay
 from ..sinks import Emitter, Sink
 from ..streams import MessageStream
-from ..transcripts import Item
 from ..values import Completion, delta
-from ..walks import is_input
+from ._twins import Operator, Twin, on_messages, replaced
 
 __all__ = ["map_tokens", "transform"]
-
-Operator = Callable[[Observable[Item]], Observable[Item]]
 
 
 def map_tokens(function: Callable[[str], str | None]) -> Operator:
@@ -58,14 +53,14 @@ def map_tokens(function: Callable[[str], str | None]) -> Operator:
                 sink.on_completed()
 
             def on_error(error: Exception) -> None:
-                sink.on_error(_replaced(error, stream))
+                sink.on_error(replaced(error, stream))
 
             return listen(stream, sink.loop, on_next, on_error, on_completed)
 
-        twin = _Twin(stream, Emitter(start))
+        twin = Twin(stream, Emitter(start))
         return twin
 
-    return _on_messages(remade)
+    return on_messages(remade)
 
 
 def transform(function: Callable[[AsyncIterator[str]], AsyncIterator[str]]) -> Operator:
@@ -84,50 +79,72 @@ def transform(function: Callable[[AsyncIterator[str]], AsyncIterator[str]]) -> O
 
     def remade(stream: MessageStream) -> MessageStream:
         async def run(emit: Callable[[Any], None]) -> None:
-            def start(sink: Sink[str]) -> abc.DisposableBase:
-                def on_next(item: Any) -> None:
-                    text = item["content"] if type(item) is dict else None
-                    if text:
-                        sink.on_next(text)
-                        item = _with_text(item, None)
-                    if not text or _carries(item):
-                        emit(item)
-
-                return listen(stream, sink.loop, on_next, sink.on_error, sink.on_completed)
-
-            tokens = AsyncItems(Emitter(start))
+            tokens = _Tokens(stream, emit)
             written = function(tokens)
             try:
                 async for token in written:
                     emit(delta(token))
+                tokens.pass_on()
                 if not stream.ended:
                     emit(Completion(finish_reason="stop"))
                 elif stream.interrupted:
                     twin.interrupt()
             except Exception as error:
-                _replaced(error, stream)
+                replaced(error, stream)
                 raise
             finally:
                 await _close(written)
-                await tokens.aclose()
+                tokens.dispose()
 
-        twin = _Twin(stream, from_async(run))
+        twin = Twin(stream, from_async(run))
         return twin
 
-    return _on_messages(remade)
+    return on_messages(remade)
+
+
+class _Tokens(AsyncIterator[str]):
+    """The tokens of a message, for the generator. What is no text passes when all before it was asked for.
+
+    So it keeps its place, however slowly the generator asks, and whatever it holds back meanwhile is its own.
+    """
+
+    def __init__(self, stream: MessageStream, emit: Callable[[Any], None]) -> None:
+        def start(sink: Sink[Any]) -> abc.DisposableBase:
+            def on_next(item: Any) -> None:
+                text = item["content"] if type(item) is dict else None
+                if text:
+                    sink.on_next(text)
+                    item = _with_text(item, None)
+                if not text or _carries(item):
+                    sink.on_next(item)
+
+            return listen(stream, sink.loop, on_next, sink.on_error, sink.on_completed)
+
+        self._items: AsyncItems[Any] = AsyncItems(Emitter(start))
+        self._emit = emit
+
+    async def __anext__(self) -> str:
+        while True:
+            item = await self._items.__anext__()
+            if isinstance(item, str):
+                return item
+            self._emit(item)
+
+    def pass_on(self) -> None:
+        """Passes on what is no text and was not come to, as the generator has returned."""
+        for item in self._items.waiting:
+            if not isinstance(item, str):
+                self._emit(item)
+
+    def dispose(self) -> None:
+        """Lets go of the message."""
+        self._items.dispose()
 
 
 async def _close(iterator: Any) -> None:
     close = getattr(iterator, "aclose", None)
     if close is not None:
         await close()
-
-
-def _replaced(error: Exception, original: Observable[Any]) -> Exception:
-    """The original's error, which has passed the blocks around the original, at its own place again."""
-    if isinstance(original, Replay) and error is original.error:
-        return placed(error, original.error_where)
-    return error
 
 
 def _with_text(item: dict[str, Any], text: str | None) -> dict[str, Any]:
@@ -142,57 +159,3 @@ def _with_text(item: dict[str, Any], text: str | None) -> dict[str, Any]:
 
 def _carries(item: dict[str, Any]) -> bool:
     return any(value is not None for value in item.values())
-
-
-class _Twin(MessageStream):
-    """A message made of another one: with its name and role, and with what its model calls took."""
-
-    def __init__(self, original: MessageStream, source: Observable[Any]) -> None:
-        super().__init__(source, name=original.name, role=original.role)
-        self._original = original
-
-    def _settle(self) -> None:
-        # Taken at the end, not passed along: one that is cut or fails was paid for all the same.
-        self._completions = [*_completions(self._original), *self._completions]
-        super()._settle()
-
-
-def _completions(original: MessageStream) -> list[Completion]:
-    said = original.result
-    if original._completions or said is None:
-        return original._completions
-    return [
-        Completion(
-            said.usage, said.finish_reason, said.metadata.get("model"), said.metadata.get("request_id")
-        )
-    ]
-
-
-def _on_messages(remade: Callable[[MessageStream], MessageStream]) -> Operator:
-    def operator(source: Observable[Item], in_block: bool = False) -> Observable[Item]:
-        def start(sink: Sink[Item]) -> abc.DisposableBase:
-            def let_go(original: MessageStream) -> None:
-                if not sink.stopped:
-                    original.interrupt()
-
-            def on_next(item: Item) -> None:
-                if isinstance(item, MessageStream) and not is_input(item):
-                    twin = remade(item)
-                    if in_block:
-                        # Its block holds the original, so that leaving it would not cancel it.
-                        twin.on_end(lambda _: let_go(item))
-                    sink.on_next(twin)
-                elif isinstance(item, Block):
-                    inside = operator(item, True)
-                    sink.on_next(Block(item.name, inside, entry=item.entry, catches_stops=item.catches_stops))
-                else:
-                    sink.on_next(item)
-
-            def on_error(error: Exception) -> None:
-                sink.on_error(_replaced(error, source))
-
-            return listen(source, sink.loop, on_next, on_error, sink.on_completed)
-
-        return Emitter(start)
-
-    return operator

@@ -47,7 +47,7 @@ class Audience:
     def of(cls, world: World, case: Case) -> Audience:
         """As a case describes it."""
         audience = cls(world, case.readers, case)
-        if case.leave_at is not None:
+        if case.leave_at is not None and not case.late:
             # armed before any source is: at one instant, who leaves hears no more
             world.at(case.leave_at, audience.leave)
         return audience

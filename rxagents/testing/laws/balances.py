@@ -8,7 +8,7 @@ from typing import Any
 
 from reactivex import Observable
 
-from ...operators import Marker, markers
+from ...operators import Marker, markers, shared
 from .audiences import Audience
 from .cases import Broken, Case
 from .lane_texts import drawn
@@ -16,37 +16,57 @@ from .talks import played
 from .watches import Watch
 from .worlds import HORIZON, Make, World
 
-__all__ = ["brief", "check_balance", "check_own_markers", "imbalance"]
+__all__ = ["brief", "check_balance", "check_own_markers", "ended", "imbalance"]
 
 
 def check_balance(make: Make, case: Case) -> None:
     """Markers balance, every delta lies inside its block, every message ends exactly once.
 
+    Of a run as it goes, or of one that has ended (`late`).
+
     Raises:
         Broken: They do not.
     """
     serializer = markers(state="s" in case.options, inputs="i" in case.options)
-    _check(lambda world: lambda source: make(world)(source).pipe(serializer), case)
+    with World() as world:
+        output = world.do(lambda: make(world)(played(world, case.source)))
+        if case.late:
+            output = ended(world, output, case.leave_at)
+        _look(world, output.pipe(serializer), case)
 
 
 def check_own_markers(make: Make, case: Case) -> None:
-    """The same for an operator whose output is markers already."""
-    _check(make, case)
+    """The same for an operator whose output is markers already.
 
-
-def _check(make: Make, case: Case) -> None:
+    Raises:
+        Broken: They do not.
+    """
     with World() as world:
-        audience = Audience.of(world, case)
-        output: Observable[Marker] = world.do(lambda: make(world)(played(world, case.source)))
-        watch = world.do(lambda: audience.attend(output, "markers"))
-        world.run()
-        world.do(audience.leave)
-        world.run(2 * HORIZON)
-        words = imbalance(watch.values, whole=watch.end == "completed")
-        if words is None and watch.end == "error" and case.raise_after is None:
-            words = f"markers failed with {watch.events[-1][2]!r}, and must not"
-        if words is not None:
-            raise Broken(words, [brief(watch)])
+        _look(world, world.do(lambda: make(world)(played(world, case.source))), case)
+
+
+def ended(world: World, source: Observable[Any], at: float | None = None) -> Observable[Any]:
+    """A conversation when it has come to its end, or has been disposed at some time."""
+    run = shared()(source)
+    if at is not None:
+        world.at(at, run.dispose)
+    world.do(run.begin)
+    world.run()
+    world.do(run.dispose)
+    return run
+
+
+def _look(world: World, output: Observable[Marker], case: Case) -> None:
+    audience = Audience.of(world, case)
+    watch = world.do(lambda: audience.attend(output, "markers"))
+    world.run(2 * HORIZON)
+    world.do(audience.leave)
+    world.run(3 * HORIZON)
+    words = imbalance(watch.values, whole=watch.end == "completed")
+    if words is None and watch.end == "error" and case.raise_after is None:
+        words = f"markers failed with {watch.events[-1][2]!r}, and must not"
+    if words is not None:
+        raise Broken(words, [brief(watch)])
 
 
 def brief(watch: Watch) -> tuple[str, str]:

@@ -50,7 +50,7 @@ class Case:
         if self.readers:
             lines.append(("readers", f"of each item, {', '.join(self.readers)} s after it came"))
         if self.leave_at is not None:
-            lines.append(("left", f"at {self.leave_at:g} s"))
+            lines.append(("disposed" if self.late else "left", f"at {self.leave_at:g} s"))
         if self.leave_after is not None:
             lines.append(("left", f"at item {self.leave_after}"))
         if self.raise_after is not None:

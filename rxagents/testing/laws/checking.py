@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +17,7 @@ from .drawing import cases
 from .subjects import Output, Subject
 from .worlds import Make
 
-__all__ = ["Law", "LawError"]
+__all__ = ["Law", "LawError", "quiet"]
 
 Check = Callable[[Make, Case], None]
 
@@ -42,6 +44,18 @@ class LawError(AssertionError):
         self.law = law.name
         self.found = broken.found
         self.case = case
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Logs nothing: what is logged about thousands of examples helps nobody."""
+    logger = logging.getLogger("rxagents")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +126,8 @@ class Law:
             check(subject.make, case)
 
         try:
-            (example if seed is None else seeded(seed)(example))()
+            with quiet():
+                (example if seed is None else seeded(seed)(example))()
         except Broken as broken:
             # the last that hypothesis runs is the simplest that it has found
             raise LawError(self, subject, last[0], broken) from broken.__cause__

@@ -85,7 +85,9 @@ def cases(draw: DrawFn, law: str, hostile: bool = False) -> Case:
         readers = draw(_TWO)
     elif law != "balance":
         readers = draw(_READERS)
-    case = Case(source, readers, options=draw(_OPTIONS) if law == "balance" else "")
+    case = Case(source, readers)
+    if law == "balance":
+        case = replace(case, options=draw(_OPTIONS), late=draw(_RARELY))
     return _disturbed(draw, case, draw(_HOSTILE_ACTS if hostile else _ACTS))
 
 

@@ -20,6 +20,7 @@ _CALM_TOOLS, _TOOLS = lanes("nwx", 2), lanes("nwxsv", 2)
 _THREADS = st.sampled_from(["", "", "", "", "", "", "", "t", "z"])
 _ROUTER, _CALM_ROUTER = lanes("01-2x#!", 3), lanes("01-2", 3)
 _FOLLOW = st.sampled_from([None, None, None, ("1", "0"), ("12", "", "0"), ("", "0", "1"), ("01", "012", "1")])
+_CALM_FOLLOW = st.sampled_from([None, None, ("012", "012", "012"), ("", "", "")])
 _ANSWERS, _CALM_ANSWERS = lanes("ane.!iv", 2), lanes("an", 2)
 _THINGS, _CALM_THINGS = lanes("wm-nldscobae!", 4), lanes("wm-nldscoba", 4)
 _SMALL = st.integers(0, 11)
@@ -82,8 +83,10 @@ def _participant(draw: DrawFn, calm: bool, depth: int) -> Plan:
         return _replies(draw, calm, depth)
     if kind < 11:
         members = tuple(_participant(draw, calm, depth - 1) for _ in range(draw(st.integers(1, 3))))
-        turns, stop = draw(st.integers(1, 3)), draw(st.sampled_from([0, 0, 0, 1, 3, 0 if calm else -1]))
-        return Crew(members, draw(_CALM_ROUTER if calm else _ROUTER), draw(_FOLLOW), turns, stop)
+        router = draw(_CALM_ROUTER if calm else _ROUTER)
+        follow = draw(_CALM_FOLLOW if calm else _FOLLOW)
+        stop = draw(st.sampled_from([0, 0, 0, 1, 3, 0 if calm else -1]))
+        return Crew(members, router, follow, draw(st.integers(1, 3)), stop)
     return Named(Pipe(tuple(_pipe(draw, calm, depth - 1))))
 
 

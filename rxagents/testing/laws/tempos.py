@@ -6,10 +6,8 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from reactivex import Observable
-
-from ...operators import shared
 from .audiences import Audience
+from .balances import ended
 from .cases import Broken, Case
 from .sameness import difference, shape
 from .talks import played
@@ -64,7 +62,7 @@ def _came_to(make: Make, case: Case) -> tuple[list[Any], Lanes]:
         audience = Audience(world, "0")
         source = played(world, case.source, by_turns=case.in_turn)
         if case.late:
-            source = _ended(world, source)
+            source = ended(world, source)
         output = world.do(lambda: make(world)(source))
         watch = world.do(lambda: audience.attend(output))
         world.run(2 * HORIZON)
@@ -73,11 +71,3 @@ def _came_to(make: Make, case: Case) -> tuple[list[Any], Lanes]:
         lanes = audience.drawn()
         world.do(audience.leave)
         return [*came, ["end", end]], lanes
-
-
-def _ended(world: World, source: Observable[Any]) -> Observable[Any]:
-    """The same conversation when it has come to its end already."""
-    run = shared()(source)
-    world.do(run.begin)
-    world.run()
-    return run

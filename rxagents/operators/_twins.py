@@ -1,0 +1,129 @@
+"""Message to message: each message has a twin, blocks stay around them, and what came in turn stays so."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from reactivex import Observable
+from reactivex.disposable import CompositeDisposable
+
+from ..blocks import Block
+from ..errors import placed
+from ..inlets import listen
+from ..replays import Replay
+from ..sinks import Emitter, Sink
+from ..streams import MessageStream
+from ..transcripts import Item
+from ..values import Completion
+from ..walks import is_input
+from ..work import defer
+
+__all__ = ["Operator", "Twin", "on_messages", "replaced"]
+
+Operator = Callable[[Observable[Item]], Observable[Item]]
+
+
+class Twin(MessageStream):
+    """A message made of another one: with its name and role, and with what its model calls took."""
+
+    def __init__(self, original: MessageStream, source: Observable[Any]) -> None:
+        super().__init__(source, name=original.name, role=original.role)
+        self._original = original
+
+    def _settle(self) -> None:
+        # Taken at the end, not passed along: one that is cut or fails was paid for all the same.
+        self._completions = [*_completions(self._original), *self._completions]
+        super()._settle()
+
+
+def _completions(original: MessageStream) -> list[Completion]:
+    said = original.result
+    if original._completions or said is None:
+        return original._completions
+    return [
+        Completion(
+            said.usage, said.finish_reason, said.metadata.get("model"), said.metadata.get("request_id")
+        )
+    ]
+
+
+def replaced(error: Exception, original: Observable[Any]) -> Exception:
+    """The original's error, which has passed the blocks around the original, at its own place again."""
+    if isinstance(original, Replay) and error is original.error:
+        return placed(error, original.error_where)
+    return error
+
+
+def on_messages(remade: Callable[[MessageStream], MessageStream]) -> Operator:
+    """Puts a twin in the place of every message of an agent, in all blocks."""
+    return lambda source: Emitter(lambda sink: _Twins(sink, source, remade, in_block=False))
+
+
+class _Twins(CompositeDisposable):
+    """Hands on the twins. What came after an original's end comes after the end of its twin."""
+
+    def __init__(
+        self,
+        sink: Sink[Item],
+        source: Observable[Item],
+        remade: Callable[[MessageStream], MessageStream],
+        in_block: bool,
+    ) -> None:
+        super().__init__()
+        self._sink = sink
+        self._source = source
+        self._remade = remade
+        self._in_block = in_block
+        self._open: dict[Replay[Any], Replay[Any]] = {}
+        self._waiting: deque[Callable[[], None]] = deque()
+        self.add(listen(source, sink.loop, self._next, self._failed, self._completed))
+
+    def _next(self, item: Item) -> None:
+        self._in_turn(lambda: self._pass(item))
+
+    def _failed(self, error: Exception) -> None:
+        self._in_turn(lambda: self._sink.on_error(replaced(error, self._source)))
+
+    def _completed(self) -> None:
+        self._in_turn(self._sink.on_completed)
+
+    def _in_turn(self, step: Callable[[], None]) -> None:
+        self._waiting.append(step)
+        if len(self._waiting) == 1:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        while self._waiting and not self._sink.stopped:
+            late = [twin for twin, original in self._open.items() if original.ended and not twin.ended]
+            if late:
+                for twin in late:
+                    self.add(twin.hold())  # nobody else may want it, and then it would never end
+                late = [twin for twin in late if not twin.ended]
+            if late:
+                late[0].on_end(lambda _: defer(self._go_on))
+                return
+            step = self._waiting[0]
+            step()
+            self._waiting.popleft()
+
+    def _pass(self, item: Item) -> None:
+        if isinstance(item, MessageStream) and not is_input(item):
+            twin: Replay[Any] = self._remade(item)
+            if self._in_block:
+                # Its block holds the original, so that leaving it would not cancel it.
+                twin.on_end(lambda _: self._let_go(item))
+        elif isinstance(item, Block):
+            inside = Emitter(lambda sink: _Twins(sink, item, self._remade, in_block=True))
+            twin = Block(item.name, inside, entry=item.entry, catches_stops=item.catches_stops)
+        else:
+            self._sink.on_next(item)
+            return
+        self._open[twin] = item
+        twin.on_end(lambda ended: self._open.pop(ended, None))
+        self._sink.on_next(twin)
+
+    def _let_go(self, original: MessageStream) -> None:
+        if not self._sink.stopped:
+            original.interrupt()
