@@ -13,13 +13,13 @@ from typing import Any, TypeVar, overload
 from reactivex import Observable
 
 from .bridges import from_async
+from .emitters import just
 from .errors import ConfigurationError, MaxRoundsError
 from .limits import Limit
 from .llm.requests import LLM, ChatRequest
 from .llm.wire import OthersAs, wire_messages, wire_turn
 from .loops import dropped
 from .participants import Emit, Participant, ask, check_model
-from .sinks import just
 from .strategies import ReadingStrategy, check_strategy, read
 from .streams import MessageStream
 from .toolboxes import Toolbox

@@ -9,9 +9,10 @@ from typing import TypeVar
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
+from .emitters import Emitter
 from .errors import RunCancelledError
 from .inlets import listen
-from .sinks import Emitter, Sink
+from .sinks import Sink
 from .tasks import keep
 
 __all__ = ["forward", "from_async", "from_async_iterable"]

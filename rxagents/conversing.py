@@ -8,11 +8,11 @@ from typing import Any
 from reactivex import Observable
 
 from .bridges import forward
+from .emitters import just
 from .errors import ConfigurationError
 from .participants import Emit, until_ended
 from .replays import Replay
 from .runs import Run
-from .sinks import just
 from .transcripts import Item, Transcript
 
 __all__ = ["converse"]

@@ -18,11 +18,12 @@ from reactivex.disposable import CompositeDisposable, Disposable
 from .blocks import Block, StateUpdate
 from .bridges import from_async, from_async_iterable
 from .conversations import Conversation
+from .emitters import Emitter, just
 from .errors import InputError
 from .inputs import WorkflowInput
 from .loops import enqueued
 from .ordering import concat_eager
-from .sinks import Emitter, Sink, just
+from .sinks import Sink
 from .streams import MessageStream
 from .transcripts import Item, Transcript
 from .values import Message, Role, message_from

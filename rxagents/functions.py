@@ -11,13 +11,14 @@ from reactivex import Observable, abc
 
 from .blocks import Block
 from .bridges import from_async
+from .emitters import Emitter, just
 from .errors import ConfigurationError
 from .flatten import Speaker, flatten
 from .ordering import concat_eager, in_turn
 from .participants import Emit, Participant, hear
 from .replays import Replay
 from .signatures import name_of
-from .sinks import Emitter, Sink, just
+from .sinks import Sink
 from .streams import MessageStream
 from .transcripts import Item, Transcript
 from .walks import message_streams

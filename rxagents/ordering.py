@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
+from .emitters import Emitter, just
 from .inlets import listen
 from .replays import Replay
-from .sinks import Emitter, Sink, just
+from .sinks import Sink
 from .transcripts import Item
 from .work import defer
 

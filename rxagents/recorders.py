@@ -10,6 +10,7 @@ from reactivex import abc
 from reactivex.disposable import CompositeDisposable
 
 from .blocks import Block, Scope, StateUpdate
+from .emitters import Emitter
 from .inlets import listen
 from .journal_values import delta_data, error_data
 from .journals import Journal
@@ -18,7 +19,7 @@ from .llm.recorded import RecordedLLM
 from .loops import dropped
 from .redaction import Redact, Redaction
 from .runs import Run
-from .sinks import Emitter, Sink
+from .sinks import Sink
 from .streams import MessageStream
 from .values import FunctionResult
 from .walks import Walk, is_input

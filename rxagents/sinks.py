@@ -1,9 +1,8 @@
 """Who is told: observers that are guarded, and bound to one loop.
 
-`Emitter` is an observable as ours all are: it subscribes, emits and disposes on one loop. `Sink`
-is the observer that it emits to: it guards the grammar of Rx, hands to a subscriber what that
-subscriber raised, and can be disposed from any thread. `listen` is how an operator hears a source:
-items that come on another thread hop onto the loop, once.
+`Sink` is the observer that our observables (`emitters`) emit to: it guards the grammar of Rx, hands to a
+subscriber what that subscriber raised, and can be disposed from any thread. `listen` (`inlets`) is how an
+operator hears a source: items that come on another thread hop onto the loop, once.
 """
 
 from __future__ import annotations
@@ -11,16 +10,15 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Generic, TypeVar
 
-from reactivex import Observable, abc
+from reactivex import abc
 from reactivex.disposable import Disposable
 
-from .async_items import AsyncItems
 from .errors import RunCancelledError
-from .loops import current_loop, dropped, enqueued, hop, is_on, is_shared, let_go, retain, trampolined
+from .loops import dropped, enqueued, hop, is_on, is_shared, let_go, retain, trampolined
 
-__all__ = ["Emitter", "Sink", "just"]
+__all__ = ["Sink", "Start"]
 
 T = TypeVar("T")
 Start = Callable[["Sink[T]"], "abc.DisposableBase | Callable[[], None] | None"]
@@ -210,52 +208,3 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
 
 def _ignore(_: object) -> None:
     pass
-
-
-class Emitter(Observable[T]):
-    """An observable that subscribes, emits and disposes on one event loop.
-
-    Args:
-        start: Called with the Sink of each subscription, on its loop. It may return what to
-            dispose at the end. What it raises is the stream's error.
-    """
-
-    def __init__(self, start: Start[T]) -> None:
-        super().__init__()
-        self._begin = start
-
-    def subscribe(
-        self,
-        on_next: Any = None,
-        on_error: Callable[[Exception], None] | None = None,
-        on_completed: Callable[[], None] | None = None,
-        *,
-        scheduler: abc.SchedulerBase | None = None,
-    ) -> abc.DisposableBase:
-        """Subscribes on the running loop, else on the shared one; a scheduler never chooses it."""
-        sink: Sink[T] = Sink(current_loop(), on_next, on_error, on_completed)
-        sink.begin(self._begin)
-        return sink
-
-    def __aiter__(self) -> AsyncItems[T]:
-        return AsyncItems(self)
-
-    def __iter__(self) -> NoReturn:
-        # stock observables index for ever: `for` would never end
-        raise TypeError("a stream comes piece by piece: read it with `async for`, not `for`")
-
-
-def just(*items: T) -> Emitter[T]:
-    """The items, at once, then the end; a subscriber may leave between two of them."""
-
-    def start(sink: Sink[T]) -> None:
-        def emit() -> None:
-            for item in items:
-                if sink.stopped:
-                    return
-                sink.on_next(item)
-            sink.on_completed()
-
-        enqueued(emit)  # so that the subscription exists before the first item
-
-    return Emitter(start)

@@ -10,10 +10,11 @@ from pydantic_core import to_jsonable_python
 from reactivex import Observable
 
 from .assembly import assemble
+from .emitters import Emitter
 from .errors import InputError
 from .inlets import listen
 from .replays import Replay
-from .sinks import Emitter, Sink
+from .sinks import Sink
 from .values import Completion, Delta, FunctionResult, Message, Role, delta
 
 __all__ = ["MessageStream", "new_id"]

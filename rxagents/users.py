@@ -11,10 +11,10 @@ from reactivex import Observable
 
 from .blocks import StateUpdate
 from .bridges import from_async
+from .emitters import just
 from .errors import ConfigurationError, InputError, located
 from .participants import Emit, Participant
 from .prompts import is_builtin_input, not_heard, typed
-from .sinks import just
 from .streams import MessageStream
 from .threads import call_in_thread
 from .transcripts import Item, Transcript

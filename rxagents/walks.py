@@ -16,8 +16,9 @@ from reactivex import Observable
 from reactivex.disposable import CompositeDisposable
 
 from .blocks import Block, StateUpdate
+from .emitters import Emitter
 from .inlets import listen
-from .sinks import Emitter, Sink
+from .sinks import Sink
 from .streams import MessageStream
 from .transcripts import Item, counts
 from .values import Message

@@ -17,6 +17,7 @@ from .blocking import blockable_loop
 from .bridges import from_async
 from .conversations import Conversation, held
 from .conversing import converse
+from .emitters import Emitter
 from .errors import ConfigurationError, WorkflowBusyError
 from .flatten import say
 from .loops import current_loop
@@ -26,7 +27,7 @@ from .recorders import Recorder
 from .redaction import Redact
 from .runs import Run, RunResult
 from .seats import Seat
-from .sinks import Emitter, Sink
+from .sinks import Sink
 from .sync_items import SyncItems
 from .tasks import cancelled_tasks_ended
 from .transcripts import Item

@@ -32,9 +32,9 @@ from rxagents import (
     Workflow,
     say,
 )
+from rxagents.emitters import just
 from rxagents.llm.replies import Call, Reply
 from rxagents.operators import answer, markers, messages, responses, text, transcript, until
-from rxagents.sinks import just
 from rxagents.testing import Marbles, virtual
 from rxagents.values import FunctionResult, delta
 

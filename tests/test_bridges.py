@@ -22,10 +22,11 @@ from reactivex.subject import Subject
 
 from rxagents.async_items import AsyncItems
 from rxagents.bridges import forward, from_async, from_async_iterable
+from rxagents.emitters import Emitter, just
 from rxagents.errors import BlockingCallError, RunCancelledError
 from rxagents.loops import on_dropped, shared_loop
 from rxagents.replays import Replay
-from rxagents.sinks import Emitter, Sink, just
+from rxagents.sinks import Sink
 from rxagents.sync_items import SyncItems
 from rxagents.testing import Marbles, virtual
 
@@ -549,7 +550,7 @@ def test_ctrl_c_disposes_and_the_program_ends(where: str, kept: str) -> None:
         import signal
         from rxagents.sync_items import SyncItems
         from rxagents.loops import shared_loop
-        from rxagents.sinks import Emitter
+        from rxagents.emitters import Emitter
 
         # where a shell starts this in the background, Ctrl-C is switched off
         signal.signal(signal.SIGINT, signal.default_int_handler)

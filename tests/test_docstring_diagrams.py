@@ -249,7 +249,7 @@ def _(drawn: Diagram) -> None:
 def _(drawn: Diagram) -> None:
     ann, bob = Agent("ann", drawn.marbles.llm("Hi--|")), Agent("bob", drawn.marbles.llm("Yes-|"))
     order = {"ann": ["bob"]}
-    choice = drawn.marbles.llm("('{\"agent_id\": \"ann\"}'|)", name="router")
+    choice = drawn.marbles.llm('(\'{"agent_id": "ann"}\'|)', name="router")
     drawn.shows("out", drawn.question().pipe(Team(choice, [ann, bob], "team", allowed_transitions=order)))
 
 

@@ -34,10 +34,10 @@ from rxagents import (
     say,
     stream,
 )
+from rxagents.emitters import just
 from rxagents.llm.replies import Reply
 from rxagents.operators import map_tokens, markers, responses, text, transcript, until
 from rxagents.replays import Replay
-from rxagents.sinks import just
 from rxagents.testing import Marbles
 
 

@@ -15,13 +15,13 @@ from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, given, settings
 
 from rxagents import Block, MessageStream, Transcript
 from rxagents.operators import deltas, messages, responses, shared, text, transcript
 from rxagents.testing.laws.audiences import Audience
 from rxagents.testing.laws.balances import check_balance
-from rxagents.testing.laws.cases import Broken, Case
+from rxagents.testing.laws.cases import Case
 from rxagents.testing.laws.checking import quiet
 from rxagents.testing.laws.contracts import check_contract, check_release
 from rxagents.testing.laws.drawing import cases
@@ -55,15 +55,6 @@ pytestmark = pytest.mark.timeout(120 if not MORE else 3_600)
 def nothing_is_logged() -> Iterator[None]:
     with quiet():
         yield
-
-
-unmended = pytest.mark.xfail(strict=True, raises=Broken, reason="to be mended; the fix is proposed")
-
-
-def known(tree: Plan) -> bool:
-    """Whether a tree may break the law of timing by what is unmended below. To go when that is mended."""
-    plans = repr(tree)
-    return ("Maps" in plans or "Transforms" in plans) and ("View" in plans or "Hears" in plans)
 
 
 @examples
@@ -105,14 +96,12 @@ def test_6_wrapping(tree: Plan, case: Case) -> None:
 @examples
 @given(trees(calm=True, views=True), cases("timing"))
 def test_7_timing(tree: Plan, case: Case) -> None:
-    assume(not known(tree))
     check_timing(made(tree), case)
 
 
 @examples
 @given(trees(calm=True), cases("timing"))
 def test_7_no_view_loses_anything(tree: Plan, case: Case) -> None:
-    assume("Maps" not in repr(tree) and "Transforms" not in repr(tree))
     with World(case.pace) as world:
         run = shared()(made(tree)(world)(played(world, case.source, by_turns=True)))
         views = (messages(), responses(), deltas(), text(separator=""), transcript())
@@ -171,7 +160,6 @@ def test_found_a_tool_call_that_overtakes_the_text_before_it_in_a_transform() ->
     check_timing(made(Pipe((Transforms("p"),))), case)
 
 
-@unmended
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("view", ["text", "messages", "markers"])
 def test_found_what_came_in_turn_is_overtaken_behind_map_tokens(view: str, late: bool) -> None:

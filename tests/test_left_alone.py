@@ -15,8 +15,8 @@ from reactivex.disposable import Disposable
 import rxagents
 from rxagents import Agent, OpenAILLM, ScriptedLLM, StateUpdate, Team, User, Workflow, agent, as_agent, say
 from rxagents.blocks import Block
+from rxagents.emitters import just
 from rxagents.operators import answer, deltas, messages, responses, text
-from rxagents.sinks import just
 from rxagents.testing import HTTPFault, Marbles, OpenAIServer
 
 

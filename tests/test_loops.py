@@ -117,7 +117,7 @@ def test_what_is_retained_on_another_loop_counts_for_nothing() -> None:
 
 
 def test_what_is_subscribed_on_the_shared_loop_is_counted_until_it_is_disposed() -> None:
-    from rxagents.sinks import Emitter
+    from rxagents.emitters import Emitter
 
     def count() -> int:
         assert loops._shared is not None

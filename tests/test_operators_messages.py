@@ -18,8 +18,8 @@ from rxagents import (
     UserMessage,
     say,
 )
+from rxagents.emitters import just
 from rxagents.operators import answer, messages, responses
-from rxagents.sinks import just
 from rxagents.testing import Marbles
 
 texts = ops.map(lambda message: message.text)

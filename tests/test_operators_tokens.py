@@ -23,8 +23,8 @@ from rxagents import (
     UserMessage,
     say,
 )
+from rxagents.emitters import just
 from rxagents.operators import map_tokens, markers, messages, responses, shared, text, transform, until
-from rxagents.sinks import just
 from rxagents.testing import Marbles
 from rxagents.values import Completion, FunctionResult, delta
 

@@ -17,8 +17,8 @@ from rxagents import (
     Usage,
     say,
 )
+from rxagents.emitters import just
 from rxagents.operators import transcript
-from rxagents.sinks import just
 from rxagents.testing import Marbles
 from rxagents.values import Completion
 

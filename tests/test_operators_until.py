@@ -18,8 +18,8 @@ from rxagents import (
     Workflow,
     say,
 )
+from rxagents.emitters import just
 from rxagents.operators import markers, responses, shared, text, until
-from rxagents.sinks import just
 from rxagents.testing import Marbles
 
 

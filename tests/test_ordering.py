@@ -16,8 +16,8 @@ from reactivex.disposable import Disposable
 from reactivex.subject import Subject
 
 from rxagents import Block, MessageStream, StateUpdate
+from rxagents.emitters import Emitter, just
 from rxagents.ordering import concat_eager, in_turn
-from rxagents.sinks import Emitter, just
 from rxagents.testing import Marbles, virtual
 
 END = "|"

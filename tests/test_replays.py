@@ -20,13 +20,13 @@ from reactivex.disposable import Disposable
 from reactivex.subject import Subject
 
 from rxagents import MessageStream, say, stream
+from rxagents.emitters import just
 from rxagents.errors import RunCancelledError
 from rxagents.loops import on_dropped, shared_loop
 from rxagents.operators import text
 from rxagents.participants import until_ended
 from rxagents.replays import Replay
 from rxagents.schedulers import LoopScheduler
-from rxagents.sinks import just
 from rxagents.testing import Marbles, VirtualClock
 
 END = "|"

@@ -19,7 +19,7 @@ PACKAGE = Path(rxagents.__file__).parent
 
 ROOMS = """
 errors values assembly
-daemon_executors loops tasks mailboxes async_items schedulers sinks inlets work bridges sync_items
+daemon_executors loops tasks mailboxes async_items schedulers sinks emitters inlets work bridges sync_items
 redaction journal_values journals
 cursors replays streams blocks transcripts conversations inputs ordering flatten
 limits threads
@@ -57,7 +57,11 @@ testing.server.http_wire testing.server.stream_server testing.server.request_log
 testing.server.chat_format testing.server.chat_service testing.server.delivery
 testing.server.openai_server testing.server.scenarios testing.server.services testing.server
 testing.guards testing
-LAWS
+testing.laws.lane_texts testing.laws.worlds testing.laws.feeds testing.laws.watches testing.laws.plans
+testing.laws.sameness testing.laws.talks testing.laws.cases testing.laws.casts testing.laws.replies
+testing.laws.audiences testing.laws.drawing testing.laws.balances testing.laws.contracts
+testing.laws.forests testing.laws.readings testing.laws.subjects testing.laws.checking testing.laws.folds
+testing.laws.tempos testing.laws.wraps testing.laws.statutes testing.laws
 pytest_plugin __main__
 """.split()
 
@@ -113,8 +117,9 @@ PUBLIC = {
         ConfigurationError Conversation Delta FunctionResult InputError LLM LLMConstraints Mark Marker
         MaxRoundsError Message MessageStream ModelConnectionError ModelError ModelProtocolError
         ModelRequestBlockedError ModelStatusError ModelStreamError ModelTimeoutError NoRealTimeError
-        OpenAILLM RoutingError Run RunCancelledError RunResult RxAgentsError ScriptError ScriptedLLM StateUpdate SystemMessage Team
-        Tool ToolArgumentsError ToolError ToolFailedError ToolTimeoutError Transcript UnknownToolError
+        OpenAILLM RoutingError Run RunCancelledError RunResult RxAgentsError ScriptError
+        ScriptedLLM StateUpdate SystemMessage Team Tool
+        ToolArgumentsError ToolError ToolFailedError ToolTimeoutError Transcript UnknownToolError
         Usage User UserMessage Workflow WorkflowBusyError WorkflowError WorkflowInput agent as_agent
         on_dropped say stream
     """,
@@ -128,9 +133,9 @@ PUBLIC = {
     "rxagents.testing": """
         Called Diagram DiagramError Drawing Dropped EndlessInstantError Event Exchange HTTPFault Lane
         Malformed MarbleError MarbleFailure MarbleLLM MarbleTool Marbles NothingToWaitForError OpenAIServer
-        Paused Probe Raw RecordedError RecordedRequest Recording Returned Stalled StubbornTaskError VirtualClock VirtualLoop
-        block_model_requests default_scenario demo_llm draw echo_scenario order_scenario parse
-        read_recording record render replay virtual
+        Paused Probe Raw RecordedError RecordedRequest Recording Returned Stalled StubbornTaskError
+        VirtualClock VirtualLoop block_model_requests default_scenario demo_llm draw echo_scenario
+        order_scenario parse read_recording record render replay virtual
     """,
 }
 

@@ -18,11 +18,12 @@ from reactivex.disposable import BooleanDisposable, Disposable
 from reactivex.scheduler import CurrentThreadScheduler, NewThreadScheduler, TimeoutScheduler
 from reactivex.subject import Subject
 
+from rxagents.emitters import Emitter, just
 from rxagents.errors import RunCancelledError
 from rxagents.inlets import listen
 from rxagents.loops import on_dropped, shared_loop
 from rxagents.schedulers import LoopScheduler
-from rxagents.sinks import Emitter, Sink, just
+from rxagents.sinks import Sink
 from rxagents.testing import Marbles, virtual
 from rxagents.work import afterwards, defer, together
 

@@ -33,10 +33,10 @@ from rxagents import (
     as_agent,
     say,
 )
+from rxagents.emitters import just
 from rxagents.llm.replies import Reply
 from rxagents.llm.requests import ChatRequest
 from rxagents.operators import markers, messages, text, transcript, until
-from rxagents.sinks import just
 from rxagents.testing import Marbles
 from rxagents.testing.marbles.drawn_models import MarbleLLM
 

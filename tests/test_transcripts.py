@@ -24,7 +24,7 @@ from rxagents import (
     UserMessage,
 )
 from rxagents.blocks import Scope
-from rxagents.sinks import just
+from rxagents.emitters import just
 from rxagents.testing import Marbles
 
 S = TypeVar("S", bound=Scope)

@@ -32,10 +32,10 @@ from rxagents import (
     on_dropped,
     say,
 )
+from rxagents.emitters import just
 from rxagents.llm import Call, ChatRequest, Rule
 from rxagents.llm.around import as_worn
 from rxagents.llm.recorded import record
-from rxagents.sinks import just
 from rxagents.testing import OpenAIServer, VirtualClock, order_scenario, virtual
 from rxagents.testing.lanes import Called, Lane, Returned
 from rxagents.testing.recordings import Recording, read_recording

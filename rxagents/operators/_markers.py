@@ -10,10 +10,11 @@ from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable
 
 from ..blocks import Block, Scope, StateUpdate
+from ..emitters import Emitter
 from ..errors import where, words
 from ..inlets import listen
 from ..replays import Replay
-from ..sinks import Emitter, Sink
+from ..sinks import Sink
 from ..streams import MessageStream
 from ..transcripts import Item
 from ..values import Usage

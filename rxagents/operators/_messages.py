@@ -9,11 +9,12 @@ from typing import Any
 from reactivex import Observable
 
 from ..bridges import from_async
+from ..emitters import Emitter
 from ..errors import AgentError
 from ..inlets import listen
 from ..ordering import concat_eager
 from ..participants import hear
-from ..sinks import Emitter, Sink
+from ..sinks import Sink
 from ..streams import MessageStream
 from ..transcripts import Item
 from ..values import Message

@@ -10,9 +10,10 @@ from typing import Any, Literal
 from reactivex import Observable
 from reactivex.disposable import CompositeDisposable
 
+from ..emitters import Emitter
 from ..errors import ConfigurationError
 from ..inlets import listen
-from ..sinks import Emitter, Sink
+from ..sinks import Sink
 from ..streams import MessageStream
 from ..transcripts import Item
 from ..values import Delta

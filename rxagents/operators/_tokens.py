@@ -9,9 +9,10 @@ from reactivex import abc
 
 from ..async_items import AsyncItems
 from ..bridges import from_async
+from ..emitters import Emitter
 from ..errors import InputError
 from ..inlets import listen
-from ..sinks import Emitter, Sink
+from ..sinks import Sink
 from ..streams import MessageStream
 from ..values import Completion, delta
 from ._twins import Operator, Twin, on_messages, replaced

@@ -10,10 +10,11 @@ from reactivex import Observable
 from reactivex.disposable import CompositeDisposable
 
 from ..blocks import Block
+from ..emitters import Emitter
 from ..errors import placed
 from ..inlets import listen
 from ..replays import Replay
-from ..sinks import Emitter, Sink
+from ..sinks import Sink
 from ..streams import MessageStream
 from ..transcripts import Item
 from ..values import Completion
@@ -115,7 +116,7 @@ class _Twins(CompositeDisposable):
                 # Its block holds the original, so that leaving it would not cancel it.
                 twin.on_end(lambda _: self._let_go(item))
         elif isinstance(item, Block):
-            inside = Emitter(lambda sink: _Twins(sink, item, self._remade, in_block=True))
+            inside: Emitter[Item] = Emitter(lambda sink: _Twins(sink, item, self._remade, in_block=True))
             twin = Block(item.name, inside, entry=item.entry, catches_stops=item.catches_stops)
         else:
             self._sink.on_next(item)

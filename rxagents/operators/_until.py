@@ -9,10 +9,11 @@ from reactivex import Observable
 from reactivex.disposable import CompositeDisposable
 
 from ..blocks import StateUpdate
+from ..emitters import Emitter
 from ..errors import ConfigurationError
 from ..inlets import listen
 from ..replays import Replay
-from ..sinks import Emitter, Sink
+from ..sinks import Sink
 from ..transcripts import Item
 
 __all__ = ["until"]

@@ -17,8 +17,8 @@ from reactivex import Observable
 from reactivex import operators as ops
 
 from ... import operators
+from ...emitters import Emitter
 from ...schedulers import LoopScheduler
-from ...sinks import Emitter
 from .feeds import Feed
 from .lane_texts import steps
 from .worlds import Make, Operator, Planted, World

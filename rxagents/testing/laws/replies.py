@@ -10,10 +10,10 @@ from typing import Any
 from reactivex import operators as ops
 
 from ...blocks import Block, StateUpdate
+from ...emitters import just
 from ...functions import agent
 from ...participants import Participant
 from ...replays import Replay
-from ...sinks import just
 from ...streams import MessageStream
 from ...transcripts import Transcript
 from .lane_texts import steps

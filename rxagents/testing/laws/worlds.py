@@ -6,21 +6,18 @@ import asyncio
 import inspect
 from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import reactivex as rx
 from reactivex import Observable
 
 from ...errors import RxAgentsError
+from ...llm.requests import ChatRequest
 from ...loops import on_dropped
 from ..clock.virtual_clock import VirtualClock
 from ..clock.virtual_loop import EndlessInstantError
 
-if TYPE_CHECKING:
-    from ...llm.requests import ChatRequest
-    from .feeds import Feed
-
-__all__ = ["HORIZON", "Make", "Operator", "Planted", "PlantedStop", "World"]
+__all__ = ["HORIZON", "Counted", "Make", "Operator", "Planted", "PlantedStop", "World"]
 
 HORIZON = 1000.0
 _STEPS = 100_000
@@ -35,6 +32,14 @@ class Planted(RxAgentsError):
 
 class PlantedStop(StopIteration):
     """Likewise, of the one kind that a coroutine cannot raise."""
+
+
+class Counted(Protocol):
+    """A source that counts who comes and goes."""
+
+    name: str
+    subscribed: list[float]
+    released: list[float]
 
 
 class World:
@@ -53,7 +58,7 @@ class World:
     """
 
     def __init__(self, pace: Sequence[int] = ()) -> None:
-        self.feeds: list[Feed] = []
+        self.feeds: list[Counted] = []
         self.requests: list[ChatRequest] = []
         self.buttons: list[rx.Subject[Any]] = []
         self.owned: list[Any] = []

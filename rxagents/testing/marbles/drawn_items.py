@@ -14,8 +14,9 @@ from pydantic_core import to_json
 from reactivex.disposable import CompositeDisposable, Disposable
 
 from ...blocks import Block, StateUpdate
+from ...emitters import Emitter
 from ...errors import ConfigurationError
-from ...sinks import Emitter, Sink
+from ...sinks import Sink
 from ...streams import MessageStream
 from ...values import FunctionResult, Message, delta
 from ..clock.virtual_loop import VirtualLoop

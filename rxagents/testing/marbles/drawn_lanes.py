@@ -11,7 +11,8 @@ from typing import Any
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
-from ...sinks import Emitter, Sink
+from ...emitters import Emitter
+from ...sinks import Sink
 from ..lanes import Event, Lane
 from .drawn_items import DrawnItems, ignored, play, virtual_loop
 from .subscription_logs import SubscriptionLog

@@ -8,8 +8,8 @@ from inspect import Parameter, Signature
 from typing import Any
 
 from ...bridges import forward
+from ...emitters import Emitter
 from ...errors import ConfigurationError, ScriptError
-from ...sinks import Emitter
 from ...tools import Tool
 from ..lanes import Lane
 from .calls import CallList
