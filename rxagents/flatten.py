@@ -209,8 +209,7 @@ def _result_of(thing: Awaitable[Any]) -> Observable[Any]:
     def start(sink: Sink[Any]) -> abc.DisposableBase:
         return CompositeDisposable(from_async(run).subscribe(sink), Disposable(unawaited))
 
-    def unawaited() -> None:
-        # left before its first step: Python would warn of a coroutine that was never awaited
+    def unawaited() -> None:  # left before its first step: Python would warn of it
         if inspect.iscoroutine(thing) and inspect.getcoroutinestate(thing) == inspect.CORO_CREATED:
             thing.close()
 

@@ -42,7 +42,8 @@ testing.language.rendering testing.language.pictures testing.language
 testing.marbles.subscription_logs testing.marbles.calls testing.marbles.observing
 testing.marbles.drawn_items testing.marbles.drawn_lanes testing.marbles.drawn_models
 testing.marbles.drawn_tools testing.marbles.probes testing.marbles.palettes
-testing.marbles.marble_failures testing.marbles.expectations testing.marbles.marker_expectations
+testing.marbles.marble_failures testing.marbles.bound_lanes testing.marbles.expectations
+testing.marbles.marker_expectations
 testing.marbles.subscription_expectations testing.marbles.virtual_runs testing.marbles.left_overs
 testing.marbles.marble_runs testing.marbles.kit testing.marbles
 testing.recordings.exchanges testing.recordings.recorded_lines

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from textwrap import dedent, indent
 from types import MappingProxyType
@@ -13,11 +12,11 @@ from typing import Any, Protocol
 from reactivex import Observable
 
 from ...errors import ConfigurationError
-from ..lanes import Event, Lane, moment
+from ..lanes import Lane
 from ..language.comparing import difference
 from ..language.diagrams import DiagramError, parse
 from ..language.pictures import picture
-from .drawn_lanes import ColdLane
+from .bound_lanes import with_lanes
 from .marble_failures import Problem
 from .observing import Observation
 
@@ -221,39 +220,14 @@ class Expectation:
         read = partial(parse, self._diagram, self._values, frame=self._reading.frame, error=self._error)
         several = sum(bool(line.strip()) for line in self._diagram.splitlines()) > 1
         if self._speaks or several:
-            return _with_lanes(read(words=True))
+            return with_lanes(read(words=True))
         try:
-            return _with_lanes(read(words=False))
+            return with_lanes(read(words=False))
         except DiagramError as error:
             try:  # marks that only words have
-                return _with_lanes(read(words=True))
+                return with_lanes(read(words=True))
             except DiagramError:
                 raise error from None
-
-
-def _with_lanes(lane: Lane) -> Lane:
-    """Bound cold lanes as what is seen of one: a lane that begins there."""
-    return replace(lane, events=tuple(map(_with_lane, lane.events)))
-
-
-def _with_lane(event: Event) -> Event:
-    if event.kind == "open":
-        return replace(event, value=_with_lanes(event.value))
-    if isinstance(event.value, ColdLane):
-        return replace(event, kind="open", value=_later(event.value.lane, event.at))
-    return event
-
-
-def _later(lane: Lane, seconds: float) -> Lane:
-    events = (
-        replace(
-            event,
-            at=moment(event.at + seconds),
-            value=_later(event.value, seconds) if event.kind == "open" else event.value,
-        )
-        for event in lane.events
-    )
-    return replace(lane, events=tuple(events))
 
 
 def checked(source: Source, title: str) -> Source:
