@@ -132,7 +132,7 @@ def _parts(thing: Any, speaker: Speaker) -> Iterable[Any]:
         return
     if isinstance(thing, _ITEMS):
         if isinstance(thing, MessageStream) and thing.name is None and speaker.role == thing.role:
-            thing.name = thing.name if thing.ended else speaker.name
+            thing.speak_as(speaker.name)
         yield thing
     elif isinstance(thing, Conversation):
         yield thing.transcript

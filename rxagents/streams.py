@@ -84,6 +84,12 @@ class MessageStream(Replay[Delta | FunctionResult]):
         stream.result = message
         return stream
 
+    def speak_as(self, name: str | None) -> None:
+        """Says whose words these are, where nobody has yet; ended or not makes no difference."""
+        self.name = name
+        if self.result is not None:
+            self.result = self.result.model_copy(update={"name": name})
+
     @property
     def message(self) -> Observable[Message]:
         """An observable of one Message, when the stream ends; it fails as the stream fails."""

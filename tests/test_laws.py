@@ -167,3 +167,8 @@ def test_found_what_came_in_turn_is_overtaken_behind_map_tokens(view: str, late:
     inner = Talk("BB|", (Talk("w|"), Talk("w|")))
     case = Case(Talk("Bw|", (inner,)), pace=() if late else (1,), in_turn=True, late=late)
     check_timing(made(tree), case)
+
+
+def test_found_a_message_without_a_name_that_had_ended_and_so_stayed_without() -> None:
+    tree = Pipe((Transforms("p"), Hears("e")))
+    check_timing(made(tree), Case(Talk("-w|", queued=True), pace=(0,)))
