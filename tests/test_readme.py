@@ -46,9 +46,9 @@ def test_the_readmes_programs_print_what_it_says(code: str, printed: str) -> Non
 
 @pytest.mark.parametrize(("code", "shown"), TESTS, ids=[f"test{n}" for n in range(len(TESTS))])
 def test_the_readmes_tests_pass_or_fail_as_it_says(code: str, shown: str, tmp_path: Path) -> None:
-    (tmp_path / "test_readme_block.py").write_text(code, encoding="utf-8")
+    (tmp_path / "test_bot.py").write_text(code, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-W", "error", "test_readme_block.py"],
+        [sys.executable, "-m", "pytest", "-q", "-W", "error", "test_bot.py"],
         capture_output=True,
         text=True,
         timeout=50,

@@ -37,7 +37,7 @@ _OPTIONS = st.sampled_from(["", "o", "i", "a", "ia", "o", "oia", "s", "is"])
 
 
 @st.composite
-def trees(draw: DrawFn, *, calm: bool = False, views: bool = False) -> Plan:
+def trees(draw: DrawFn, *, calm: bool = False, views: bool = False) -> Pipe:
     """A pipe of agents, teams and operators.
 
     Args:
