@@ -131,10 +131,6 @@ class Expectation:
         """The time of the last that is drawn."""
         return max(self._last, self.unsubscribe_at or 0.0)
 
-    @property
-    def ended(self) -> bool:
-        return self._observation is not None and (self._observation.ended or self._observation.is_disposed)
-
     def arm(self, loop: AbstractEventLoop) -> None:
         """Sets the timers for subscribing and unsubscribing."""
         self._loop = loop

@@ -45,7 +45,6 @@ class MarkerExpectation:
         self._subscription = CompositeDisposable()
         self._whole = False
         self._completed = False
-        self.ended = False
         self.waiting = ""
 
     def to_be(self, expected: Sequence[tuple[Any, ...] | str], /) -> None:
@@ -97,7 +96,6 @@ class MarkerExpectation:
 
     def _begin(self, loop: AbstractEventLoop) -> None:
         def end(error: Exception | None = None) -> None:
-            self.ended = True
             self._completed = error is None
             if error is not None:
                 note(("#", f"{type(error).__name__}: {words(error)}"))
@@ -111,7 +109,6 @@ class MarkerExpectation:
 
     def dispose(self) -> None:
         """Unsubscribes."""
-        self.ended = True
         self._subscription.dispose()
 
     def seen(self) -> str:

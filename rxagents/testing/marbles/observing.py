@@ -49,7 +49,6 @@ class Observation(CompositeDisposable):
         self._state = state
         self._sheet = sheet or LaneSheet()
         self._on_event = on_event
-        self.ended = False
 
     def begin(self) -> None:
         """Subscribes."""
@@ -99,10 +98,8 @@ class Observation(CompositeDisposable):
         self._on_event()
 
     def _failed(self, error: Exception) -> None:
-        self.ended = True
         self._note("error", error)
 
     def _completed(self) -> None:
-        self.ended = True
         cut = isinstance(self._source, Replay) and self._source.interrupted
         self._note("interrupted" if cut else "completed")
