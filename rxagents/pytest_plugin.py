@@ -150,7 +150,11 @@ def _picture(item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException]) ->
         if entry.path == item.path:
             place = item.path, entry.lineno
     if shown.reprcrash is not None:
+        # its first line alone: the summary would draw everything once more
         shown.reprcrash = replace(
-            shown.reprcrash, path=str(place[0]), lineno=place[1] + 1, message=str(excinfo.value)
+            shown.reprcrash,
+            path=str(place[0]),
+            lineno=place[1] + 1,
+            message=str(excinfo.value).partition("\n")[0],
         )
     return shown
