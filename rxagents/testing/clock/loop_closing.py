@@ -49,7 +49,10 @@ def _cancelled(loop: VirtualLoop, tasks: list[asyncio.Task[Any]]) -> str:
     stubborn = [task for task in tasks if not task.done()]
     words = waiting(stubborn) if stubborn else ""
     for _ in range(_PATIENCE):
-        _cancel(loop, [task for task in stubborn if not task.done()])
+        stubborn = [task for task in stubborn if not task.done()]
+        if not stubborn:
+            break
+        _cancel(loop, stubborn)
     return words
 
 
