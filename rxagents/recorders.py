@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 from reactivex import abc
@@ -60,6 +60,8 @@ class Recorder(abc.DisposableBase):
         if journal.closed:
             return
         id = journal.new_id()
+        for llm in _models_of(askable):
+            redaction.meet(llm)  # before it is asked: what is put in may hold its key
 
         def start(sink: Sink[None]) -> abc.DisposableBase:
             journal.write(sink.loop, "run", id, askable=getattr(askable, "id", None))
@@ -111,7 +113,9 @@ class _Notes(CompositeDisposable):
                 self._result(id, item)
             elif not held_back:
                 data = delta_data(item)
-                self._write("delta", id, delta=self._redaction.value(data) if put_in else data)
+                self._write(
+                    "delta", id, delta=self._redaction.value(data) if put_in else self._redaction.said(data)
+                )
 
         def end(error: Exception | None = None) -> None:
             result = stream.result
@@ -168,3 +172,14 @@ class _Notes(CompositeDisposable):
 
     def _write(self, what: str, id: int, **fields: Any) -> None:
         self._journal.write(self._sink.loop, what, id, **fields)
+
+
+def _models_of(askable: object) -> Iterator[object]:
+    """The models of an agent, or of a team and its members, so far as they can be seen."""
+    stack = [askable]
+    while stack:
+        one = stack.pop()
+        if callable(getattr(one, "llm", None)):
+            yield one.llm  # type: ignore[attr-defined]
+        members = getattr(one, "members", None)
+        stack.extend(members.values() if isinstance(members, Mapping) else ())

@@ -2,8 +2,9 @@
 
 Parameters named like a secret (`extra_headers`, `api_key`, `authorization`, …) are left out of a
 request's body, and so is every header. Text that looks like a key is masked (`sk-…`, `Bearer …`)
-wherever it was put in: in requests, tool results, state and errors. What a model says is written
-as it was said, since that is what a replay answers. A hook has the last word on each body.
+wherever it was put in: in requests, tool results, state and errors. What is said is written as it was
+said, since that is what a replay answers, but for the keys that are known: those of the models and of
+the environment. A hook has the last word on each body.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, TypeAlias
 from pydantic_core import to_jsonable_python
 
 from .errors import ConfigurationError
+from .masks import masked, masked_all, without
 
 __all__ = ["Redact", "Redaction", "cleaned", "jsonable", "masked", "secrets_of"]
 
@@ -32,28 +34,16 @@ _SECRET_NAMES = frozenset(
     session_token set_cookie subscription_key token
     """.split()
 )
-_SECRET_ENDS = ("_api_key", "_secret", "_password", "_access_token", "_subscription_key")
+_SECRET_ENDS = re.compile(
+    r"(^|_)(secret|password|passphrase|credentials?|(api|access|private|secret|subscription|signing)_key"
+    r"|(access|api|auth|bearer|client|github|gh|hf|id|refresh|session)_token)$"
+)
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _VARIABLES = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN")
 
 # A shorter known key is no secret, and stands in other words.
 _SHORTEST = 8
 _SHORTEST_IN_BODIES = 16
-
-_MASKS = [
-    (re.compile(r"\b(bearer|basic)\s+[\w.~+/=*-]{6,}", re.I), r"\1 …"),
-    (re.compile(r"\b(sk|pk|rk|xai|gsk|hf|ghp|gho|glpat|xox[bp])([-_])[\w*-]{6,}"), r"\1\2…"),
-    (re.compile(r"\bAIza[\w-]{20,}"), "AIza…"),
-    (re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}(\.[\w-]*)?"), "eyJ…"),
-    (re.compile(r"(?<=://)[^/\s:@]+:[^/\s@]+@"), "…@"),
-    (
-        re.compile(
-            r"(api[-_ ]?key|authorization|(?:access|auth)[-_ ]?token|subscription-key)"
-            r"((?:\s+provided)?[\"']?\s*[:=]\s*[\"']?)(?!bearer|basic)[^\s\"',;&)}…]{4,}",
-            re.I,
-        ),
-        r"\1\2…",
-    ),
-]
 
 
 class Redaction:
@@ -112,7 +102,11 @@ class Redaction:
 
     def message(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """A message as it may be written: the hook sees it, after its steps, as a body's messages."""
-        said = {key: value for key, value in message.items() if key != "steps"}
+        said = {
+            key: _pruned(value) if key == "metadata" else value
+            for key, value in message.items()
+            if key != "steps"
+        }
         messages = self.body({"messages": [*message.get("steps", ()), said]}).get("messages") or [{}]
         *steps, last = messages
         return {**last, "steps": steps} if steps else dict(last)
@@ -120,6 +114,11 @@ class Redaction:
     def value(self, value: object) -> Any:
         """Anything else as it may be written: the hook does not see it."""
         return _pruned(cleaned(value, self._in_bodies()))
+
+    def said(self, data: Any) -> Any:
+        """What was said, as it may be written: as it was, but for the keys that are known."""
+        secrets = self._in_bodies()
+        return without(data, secrets) if secrets else data
 
     def text(self, text: str) -> str:
         """The words of an error as they may be written."""
@@ -129,15 +128,6 @@ class Redaction:
         return tuple(text for text in self.secrets if len(text) >= _SHORTEST_IN_BODIES)
 
 
-def masked(text: str, secrets: Iterable[str] = ()) -> str:
-    """Text without what looks like a key, and without the secrets that are known."""
-    for secret in secrets:
-        text = text.replace(secret, "…")
-    for pattern, shown in _MASKS:
-        text = pattern.sub(shown, text)
-    return text
-
-
 def cleaned(body: object, secrets: Iterable[str] = ()) -> Any:
     """A body as JSON data of its own, masked, and of its parameters those that are no secret.
 
@@ -145,13 +135,16 @@ def cleaned(body: object, secrets: Iterable[str] = ()) -> Any:
     """
     whole = jsonable(body)
     if isinstance(whole, dict):
+        tools = whole.get("tools")
+        if isinstance(tools, list):  # one that the provider hosts carries its own headers
+            whole["tools"] = [_hosted(tool) for tool in tools]
         for name in [*whole]:
             if name not in ("messages", "tools", "response_format"):
                 if _is_secret(name):
                     del whole[name]
                 else:
                     whole[name] = _pruned(whole[name])
-    return _masked_all(whole, tuple(secrets))
+    return masked_all(whole, tuple(secrets))
 
 
 def jsonable(value: object) -> Any:
@@ -179,8 +172,12 @@ def _type_name(value: object) -> str:
 
 
 def _is_secret(name: str) -> bool:
-    plain = name.lower().replace("-", "_")
-    return plain.removeprefix("x_") in _SECRET_NAMES or plain.endswith(_SECRET_ENDS)
+    plain = _CAMEL.sub("_", name).lower().replace("-", "_").removeprefix("x_")
+    return plain in _SECRET_NAMES or _SECRET_ENDS.search(plain) is not None
+
+
+def _hosted(tool: Any) -> Any:
+    return tool if isinstance(tool, dict) and tool.get("type", "function") == "function" else _pruned(tool)
 
 
 def _pruned(value: Any) -> Any:
@@ -189,19 +186,12 @@ def _pruned(value: Any) -> Any:
     return [_pruned(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _masked_all(value: Any, secrets: tuple[str, ...]) -> Any:
-    if isinstance(value, str):
-        return masked(value, secrets)
-    if isinstance(value, dict):
-        return {name: _masked_all(inner, secrets) for name, inner in value.items()}
-    return [_masked_all(inner, secrets) for inner in value] if isinstance(value, list) else value
-
-
 def secrets_of(llm: object) -> Iterator[str]:
     """The keys that a model, or the model within it, signs its requests with, so far as they are known."""
     seen: list[object] = []
     while llm is not None and not any(llm is one for one in seen):
         seen.append(llm)
+        yield from getattr(llm, "_secrets", ())  # before its first client is made
         held = getattr(getattr(llm, "_clients", None), "_held", {})
         for client in (getattr(llm, "_client", None), *(client for _, client in list(held.values()))):
             headers = getattr(client, "_custom_headers", None)

@@ -20,7 +20,7 @@ PACKAGE = Path(rxagents.__file__).parent
 ROOMS = """
 errors values assembly
 daemon_executors loops tasks mailboxes async_items schedulers sinks emitters inlets work bridges sync_items
-redaction journal_values journals
+masks redaction journal_values journals
 cursors replays streams blocks transcripts conversations inputs ordering flatten
 limits threads
 llm.requests llm.around llm.recorded llm.wire llm.replies llm.scripts llm.scripted llm.sse llm.chat_stream

@@ -112,6 +112,9 @@ class AzureOpenAILLM(ChatCompletions):
         chosen = settings.pop("client", None)
         deployment = settings.pop("azure_deployment", None)
         own = {name: settings.pop(name, None) for name in _OF_CLIENT}
+        self._secrets = tuple(
+            own[name] for name in ("api_key", "azure_ad_token") if isinstance(own.get(name), str)
+        )
         key, provider = own.pop("api_key"), own.pop("azure_ad_token_provider")
         if chosen is not None:
             if key or provider or any(own.values()):

@@ -107,6 +107,7 @@ class OpenAILLM(ChatCompletions):
             raise ConfigurationError(
                 "give `client`, or `api_key` and `base_url`, not both: a client has its own"
             )
+        self._secrets = tuple(filter(None, [key if isinstance(key, str) else None]))
         clients = LoopClients(partial(_opened, key, self._base_url))
         super().__init__(name, clients, chosen, settings)
 

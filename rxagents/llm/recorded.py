@@ -101,7 +101,7 @@ class _Call:
         if isinstance(item, Completion):
             self._write("completion", **completion_data(item))
         elif isinstance(item, str | dict):
-            self._write("delta", delta=delta_data(item))
+            self._write("delta", delta=self._redaction.said(delta_data(item)))
 
     def end(self, how: str, error: Exception | None = None) -> None:
         if not self.ended:
