@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextvars import Context
 from typing import Any, TypeVar, TypeVarTuple, Unpack
+from weakref import WeakSet
 
 from ...errors import RxAgentsError
 from .default_timers import default_timers
@@ -81,6 +82,7 @@ class VirtualLoop(SocketlessLoop):
         self._jobs: set[Future[Any]] = set()
         self._pools_closing = 0
         self._threads_out = threads_out
+        self.tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
 
     @property
     def now(self) -> float:
@@ -113,6 +115,12 @@ class VirtualLoop(SocketlessLoop):
         tick = round(max(when, self._now) * _TICKS)
         heapq.heappush(self._timers, (tick, next(self._sequence), timer))
         return timer
+
+    def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
+        """As in asyncio; the loop knows all its tasks, weakly, also those that have ended."""
+        task: asyncio.Task[Any] = super().create_task(coro, **options)
+        self.tasks.add(task)
+        return task
 
     def run_forever(self) -> None:
         """Runs until `stop()`, or until nothing can happen any more, which raises."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
-from weakref import WeakSet
 
 from ...errors import words
 from ...loops import on_dropped
@@ -33,8 +32,6 @@ class VirtualRun:
 
     def __init__(self) -> None:
         self._clock = VirtualClock()
-        # weakly, as the loop itself: one that is lost while it runs reports it
-        self._tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
         self.errors: list[tuple[BaseException | None, str]] = []
         self.endless: list[str] = []
         self.loop: VirtualLoop
@@ -47,7 +44,6 @@ class VirtualRun:
         self._clock.__enter__()
         self.loop = self._clock.loop
         self.loop.set_exception_handler(self._handle)
-        self.loop.set_task_factory(self._task)  # type: ignore[arg-type]
         self._hook = on_dropped(lambda error, what: self.errors.append((error, what)))
         return self
 
@@ -61,7 +57,6 @@ class VirtualRun:
             self._clock.__exit__(kind, error, traceback)
         finally:
             on_dropped(self._hook)
-            self._tasks.clear()
 
     def run_dry(self, begin: Callable[[], None], horizon: float = 0.0) -> None:
         """Runs `begin`, and then all that follows from it.
@@ -106,17 +101,10 @@ class VirtualRun:
 
     def gather_errors(self) -> None:
         """Looks for tasks that failed and whose failure nobody asked for."""
-        for task in in_order(self._tasks):
+        for task in in_order(self.loop.tasks):
             if task.done() and not task.cancelled() and getattr(task, "_log_traceback", False):
                 error = task.exception()
                 self.errors.append((error, f"the task {task.get_name()} failed, and nobody awaited it"))
-
-    def _task(
-        self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **options: Any
-    ) -> Any:
-        task = asyncio.Task(coroutine, loop=loop, **options)
-        self._tasks.add(task)
-        return task
 
     def _handle(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         self.errors.append((context.get("exception"), str(context.get("message"))))
