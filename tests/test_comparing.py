@@ -203,7 +203,15 @@ def test_one_event_less_anywhere_is_found_either_way_not_before_it_was(
     assert missing is not None
     assert extra is not None
     assert missing.at == extra.at >= event.at
-    assert len(missing.path) == len(extra.path)
+
+
+def test_found_a_nameless_lane_less_that_is_seen_further_in_one_way_round() -> None:
+    named = Event(0.0, "open", Lane((Event(0.0, "next", ""),), "x"))
+    lane, fewer = Lane((Event(0.0, "open", Lane()), named)), Lane((named,))
+    missing, extra = difference(lane, fewer), difference(fewer, lane)
+    assert missing is not None
+    assert extra is not None
+    assert (missing.path, extra.path) == ((), ("x",))
 
 
 def test_a_lane_without_a_name_is_no_block() -> None:

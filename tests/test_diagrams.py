@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rxagents import ConfigurationError, RxAgentsError
 from rxagents.testing.lanes import Called, Event, Lane, Returned
 from rxagents.testing.language import diagrams
-from rxagents.testing.language.diagrams import DiagramError, MarbleError, parse
+from rxagents.testing.language.diagrams import DiagramError, MarbleError, parse, parse_subscription
 from rxagents.testing.language.rendering import render
 
 
@@ -24,7 +24,12 @@ def blocks() -> list[tuple[dict[str, Any], str]]:
 
 
 def single() -> list[tuple[str, str, dict[str, Any]]]:
-    lines = [(line, bound) for bound, text in blocks() for line in text.splitlines() if "→" in line]
+    lines = [
+        (line, bound)
+        for bound, text in blocks()
+        for line in text.splitlines()
+        if "→" in line and "subscription" not in bound
+    ]
     return [
         (line.split(" → ")[0].rstrip(), line.split("→ ")[1].split("   ")[0].rstrip(), bound)
         for line, bound in lines
@@ -58,12 +63,23 @@ def test_every_example_of_the_grammar_means_what_stands_beside_it(
 
 
 def test_the_grammar_is_one_page_with_an_example_of_each_mark() -> None:
-    assert len((diagrams.__doc__ or "").splitlines()) <= 64
+    assert len((diagrams.__doc__ or "").splitlines()) <= 72
     drawn = "".join(diagram for diagram, _, _ in single())
     assert all(mark in drawn for mark in "-|#~^()_'@={[<")
     assert {event.kind for line, _, bound in single() for event in read(line, bound).events} == {
         "next", "call", "result", "message", "state", "completed", "error", "interrupted",
     }  # fmt: skip
+
+
+def test_the_subscriptions_of_the_grammar() -> None:
+    (text,) = (text for bound, text in blocks() if "subscription" in bound)
+    assert "^" in text
+    assert "!" in text
+    for line in text.splitlines():
+        drawn, told = line.split(" → ")
+        subscription = parse_subscription(drawn)
+        seconds = (subscription.subscribed_at, subscription.unsubscribed_at)
+        assert " · ".join("None" if at is None else f"{at:g}" for at in seconds) == told
 
 
 def test_the_nested_example_of_the_grammar() -> None:

@@ -329,6 +329,67 @@ def test_other_markers() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("expected", "words"),
+    [
+        ([("start", "bot"), (3, "delta", "Hi")], "> 1  actual    ('delta', 'Hi') at frame 2"),
+        ([("start", "bot")], "> 1  expected  nothing more"),
+    ],
+)
+def test_markers_at_another_time_and_too_many(expected: Any, words: str) -> None:
+    def draw(marbles: Marbles) -> None:
+        marbles.expect_markers(Workflow(bot(marbles, "--Hi|")).observe("q")).to_be(expected)
+
+    assert words in failure(draw)
+
+
+@pytest.mark.parametrize("last", [("result", "done"), "|"])
+def test_markers_that_do_not_complete(last: Any) -> None:
+    def draw(marbles: Marbles) -> None:
+        endless = rx.concat(rx.of(("result", "done")), rx.never())
+        marbles.expect_markers(endless).to_be([("result", "done"), "|"] if last == "|" else [last])
+
+    assert "> 1  expected  the completion" in failure(draw)
+
+
+def test_one_way_out_is_not_all_of_them() -> None:
+    def draw(marbles: Marbles) -> None:
+        marbles.hot("-s")
+        marbles.expect(marbles.cold("-a|"))
+        marbles.allow("unused")
+
+    assert failure(draw).startswith("never compared")
+
+
+def test_what_an_action_asserts_fails_the_test_as_it_is() -> None:
+    def check() -> None:
+        raise AssertionError("mine")
+
+    marbles = Marbles()
+    marbles.at(2, check)
+    with pytest.raises(AssertionError, match="mine"):
+        marbles.flush()
+
+
+def test_characters_where_words_were_read() -> None:
+    def draw(marbles: Marbles) -> None:
+        marbles.llm("-x|")
+        marbles.allow("unused")
+        marbles.expect(marbles.hot("-ab-|")).to_be("-ab-|")
+
+    assert "This was read as words; expect(…, words=False) reads single characters." in failure(draw)
+    with Marbles() as marbles:
+        marbles.llm("-x|")
+        marbles.allow("unused")
+        marbles.expect(marbles.hot("-ab-|"), words=False).to_be("-ab-|")
+
+
+def test_what_has_no_end_of_its_own() -> None:
+    assert "what it reads has no end of its own, such as a Subject" in failure(
+        lambda marbles: marbles.expect(rx.never()).to_be("---|")
+    )
+
+
 @pytest.mark.parametrize("kind", ["unread", "unused", "errors", "open"])
 def test_each_has_a_way_out(kind: Any) -> None:
     kept: list[Any] = []
@@ -378,6 +439,7 @@ def test_a_test_that_failed_by_itself_is_not_compared() -> None:
         (lambda marbles: marbles.expect_markers(rx.never(), only="delta"), "only takes a list of delta, "),
         (lambda marbles: marbles.cold("-^-a|"), "a \\^ is where a hot lane has its frame 0"),
         (lambda marbles: marbles.llm("-=214|"), "a model says words and calls tools, and ends or fails"),
+        (lambda marbles: marbles.expect(rx.never(), unsubscribe_at="---"), "there is no ! in '---'"),
         (lambda marbles: marbles.at(-1, print), "at is a frame, from 0 on, not -1"),
         (lambda marbles: marbles.expect(rx.never(), unsubscribe_at=float("nan")), "unsubscribe_at is"),
         (lambda marbles: marbles.expect_markers(rx.never()).to_be(["end"]), r"give \(mark, content\) or"),

@@ -18,6 +18,7 @@ from reactivex import operators as ops
 from reactivex.scheduler import VirtualTimeScheduler
 
 from rxagents import (
+    Agent,
     Completion,
     ConfigurationError,
     LLMConstraints,
@@ -26,7 +27,9 @@ from rxagents import (
     ModelStreamError,
     OpenAILLM,
     ScriptedLLM,
+    Team,
     Usage,
+    Workflow,
     errors,
     on_dropped,
 )
@@ -479,6 +482,67 @@ def test_no_key_reaches_the_file_whatever_holds_it(path: Path) -> None:
         "refused: …, sk-…, Authorization: Bearer …, api-key: …, https://…@host/"
     )
     assert end["error"]["status"] == 401
+
+
+def test_a_key_is_known_before_its_client_is_made(path: Path) -> None:
+    said = {"role": "user", "content": f"my key is {KEY}"}
+    with OpenAIServer([f"Your key is {KEY}."]) as server:
+        llm = record(OpenAILLM("gpt-test", base_url=server.base_url, api_key=KEY), path)
+        heard(llm(ChatRequest((said,))))
+    assert KEY not in path.read_text(encoding="utf-8")
+
+
+def test_a_workflow_knows_the_keys_of_its_models_before_they_are_asked(path: Path) -> None:
+    with OpenAIServer(["Hello."]) as server:
+        llm = OpenAILLM("gpt-test", base_url=server.base_url, api_key=KEY)
+        workflow = Workflow(Team(llm, [Agent("bot", llm)], "team", max_turns=1))
+        with workflow.record(path):
+            assert workflow.run(f"my key is {KEY}") == "max-turns"
+    assert KEY not in path.read_text(encoding="utf-8")
+
+
+def test_the_headers_of_a_tool_that_the_provider_hosts_are_left_out(path: Path) -> None:
+    hosted = {"type": "mcp", "server_url": "https://h", "authorization": "x", "headers": {"X-Api-Key": "x"}}
+    own = {"type": "function", "function": {"name": "f", "parameters": {"properties": {"token": {}}}}}
+    timeline(record(ScriptedLLM(["Hi"]), path)(ChatRequest((HELLO,), tools=(hosted, own))))
+    assert lines(path)[0]["body"]["tools"] == [{"type": "mcp", "server_url": "https://h"}, own]
+
+
+@pytest.mark.parametrize(
+    "name",
+    """
+    accessToken authToken clientSecret secretKey privateKey xApiKey X-API-Key refreshToken sessionToken
+    bearerToken subscriptionKey apiToken api_token hf_token github_token aws_secret_access_key passphrase
+    """.split(),
+)
+def test_a_parameter_that_is_named_like_a_secret_is_left_out(name: str, path: Path) -> None:
+    params = {name: "hush", "max_tokens": 5, "key_points": 3, "token_count": 1}
+    timeline(record(ScriptedLLM(["Hi"]), path)(ChatRequest((HELLO,), params=params)))
+    kept = set(lines(path)[0]["body"])
+    assert kept == {"messages", "max_tokens", "key_points", "token_count"}
+
+
+@pytest.mark.parametrize(
+    ("words", "written"),
+    [
+        ("https://tok@h/p", "https://…@h/p"),
+        ("https://u:p@ss@h/p", "https://…@h/p"),
+        ("https://h/?a=1&sig=abc&token=def", "https://h/?a=1&sig=…&token=…"),
+        ("github_pat_11ABCDEFG and ghs_abcdefgh", "github_pat_… and ghs_…"),
+        ("AKIAIOSFODNN7EXAMPLE", "AKIA…"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END", "-----BEGIN RSA PRIVATE KEY-----…-----END"),
+        ("mail me@home, a ratio of 1:2@3", "mail me@home, a ratio of 1:2@3"),
+    ],
+)
+def test_text_that_looks_like_a_key_is_masked(words: str, written: str, path: Path) -> None:
+    said = {"role": "user", "content": words}
+    timeline(record(ScriptedLLM(["Hi"]), path)(ChatRequest((said,))))
+    assert lines(path)[0]["body"]["messages"][0]["content"] == written
+
+
+def test_a_recording_is_read_from_a_path() -> None:
+    with pytest.raises(ConfigurationError, match="a recording is a file: give its path, not int"):
+        read_recording(3)  # type: ignore[arg-type]
 
 
 def test_the_keys_of_a_given_client_are_masked(path: Path) -> None:

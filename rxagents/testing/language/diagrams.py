@@ -41,6 +41,14 @@ It is the outermost lane that is read so; those within are messages and blocks, 
 -ab-(cb|)              → 1 'a' · 2 2 · 4 'c' · 4 2 · 4 completed
 ```
 
+**Subscriptions** are drawn with marks of their own: `^` where one begins, `!` where it ends, however it does.
+
+``` subscription=True
+--^---!                → 2 · 6
+--^-                   → 2 · None
+---                    → None · None
+```
+
 **Nested.** One lane a line: a label, white space, and the lane, all in the same absolute time. A word that
 equals a label means that this lane begins here. The first line needs no label; it has one if a word
 stands there with two spaces or more behind it. The labels m, m1, m2, … are of lanes without a name,

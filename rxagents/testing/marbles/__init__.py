@@ -24,7 +24,8 @@ So a stop and a token in one column means that the token is not seen.
 
 One clock serves Rx and asyncio: stock operators with and without a scheduler, `asyncio.sleep`, timeouts.
 Threads of tools, `asyncio.to_thread` and `run_in_executor` are waited for, while time stands still. Of
-threads that come by another way (`NewThreadScheduler`, `threading.Thread`) the clock knows nothing.
+threads that come by another way (`NewThreadScheduler`, `threading.Thread`) the clock knows nothing; and
+a tool in a thread that in turn waits for the clock to go on waits for ever.
 
 An agent takes its turn when its source has completed, so its outer line is mostly `---(bot|)`: the block
 begins, nothing else will; `until` keeps the outer line open as long as it can cut something. The times of

@@ -27,6 +27,11 @@ Source = Observable[Any] | Callable[[], Observable[Any]]
 # so many events after all that was drawn, and what still comes is left unread
 _ENOUGH = 20
 
+_NOBODY = (
+    "No lane that is drawn is open, no task waits and no timer is set: what it reads has no end of its own, "
+    "such as a Subject or rx.never()."
+)
+
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -185,8 +190,9 @@ class Expectation:
             return None
         text = picture(expected, actual, frame=self._reading.frame, names=self._values)
         text += self._as_written(text) + self._hint(actual)
-        if self.waiting and expected.end is not None and actual.end is None:
-            text += f"\n\nNothing can happen any more. Still waiting:\n{self.waiting}"
+        if expected.end is not None and actual.end is None:
+            still = f"Still waiting:\n{self.waiting}" if self.waiting else _NOBODY
+            text += f"\n\nNothing can happen any more. {still}"
         return Problem(f"{self._title}: another picture", text, expected, actual)
 
     @property
@@ -201,15 +207,17 @@ class Expectation:
         return "\n\nAs written:\n" + indent(dedent((self._diagram or "").strip("\n")).rstrip(), "  ")
 
     def _hint(self, actual: Lane) -> str:
-        """Why a word may have been read as characters."""
-        if self._speaks or not any(
-            isinstance(event.value, str) and len(event.value) > 1 for event in actual.events
-        ):
-            return ""
-        return (
-            "\n\nOnly hot and cold lanes are drawn, so this was read character by character; "
-            "expect(…, words=True) reads words."
-        )
+        """Why a word may have been read as characters, or characters as a word."""
+        came = [event.value for event in actual.events if isinstance(event.value, str)]
+        if not self._speaks and any(len(value) > 1 for value in came):
+            return (
+                "\n\nOnly hot and cold lanes are drawn, so this was read character by character; "
+                "expect(…, words=True) reads words."
+            )
+        drawn = [event.value for event in (self._drawn or Lane()).events if isinstance(event.value, str)]
+        if self._speaks and came and max(map(len, came)) == 1 and any(len(value) > 1 for value in drawn):
+            return "\n\nThis was read as words; expect(…, words=False) reads single characters."
+        return ""
 
     def _parsed(self) -> Lane:
         assert self._diagram is not None

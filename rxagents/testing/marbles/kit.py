@@ -108,7 +108,7 @@ class Marbles(Palette):
     def at(self, frame: float, action: Callable[..., object], /, *args: Any) -> None:
         """Calls something at a frame, on the clock; at a tie after hot lanes, before all else.
 
-        A coroutine function is run as a task.
+        A coroutine function is run as a task. What a plain one raises, the run of the clock raises.
         """
         self._check_open()
         self._actions.append((self._seconds("at", frame), partial(action, *args)))
@@ -148,6 +148,8 @@ class Marbles(Palette):
         played = play_marbles(self.sources, self._pictures, self._subscriptions, self._actions, coroutine)
         self.errors = played.errors
         self._left = played.left
+        if played.raised:
+            raise played.raised[0]
         if played.task is not None and played.task.cancelled() and played.waiting:
             raise NothingToWaitForError(f"nothing can happen any more. Still waiting:\n{played.waiting}")
         return played.task
@@ -195,6 +197,8 @@ class Marbles(Palette):
             return 0.0, None
         if not isinstance(unsubscribe_at, str):
             return 0.0, self._seconds("unsubscribe_at", unsubscribe_at)
+        if "!" not in unsubscribe_at:
+            raise ConfigurationError(f"unsubscribe_at: there is no ! in {unsubscribe_at!r} to say when")
         if "^" not in unsubscribe_at:  # alone, a ! is drawn as the end of a lane is
             return 0.0, self._draw(unsubscribe_at.replace("!", "|"), {}, words=False).last
         drawn = parse_subscription(unsubscribe_at, frame=self.frame)

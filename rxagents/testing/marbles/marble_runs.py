@@ -33,12 +33,14 @@ class Played(Generic[T]):
         waiting: What was still waiting when nothing could happen any more, in words.
         left: What was left over.
         errors: What nobody handled.
+        raised: What actions raised, such as an assertion of the test.
     """
 
     task: asyncio.Task[T] | None = None
     waiting: str = ""
     left: dict[Leftover, Problem] = field(default_factory=dict)
     errors: list[BaseException] = field(default_factory=list)
+    raised: list[BaseException] = field(default_factory=list)
 
 
 def play_marbles(
@@ -55,6 +57,18 @@ def play_marbles(
     """
     played: Played[T] = Played()
 
+    def act(action: Action) -> None:
+        try:
+            came = action()
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # also the outcomes of pytest, such as pytest.skip()
+            played.raised.append(error)
+            return
+        if isawaitable(came):
+            # an error of it is one that nobody handled
+            run.loop.create_task(_awaited(came))
+
     def begin() -> None:
         loop = run.loop
         for expectation in pictures:
@@ -64,9 +78,9 @@ def play_marbles(
                 source.arm(loop)
         for at, action in actions:
             if at > 0:
-                loop.call_at(at, _act, loop, action)
+                loop.call_at(at, act, action)
             else:
-                _act(loop, action)
+                act(action)
         if coroutine is not None:
             played.task = loop.create_task(coroutine)
         for expectation in pictures:
@@ -93,13 +107,6 @@ def play_marbles(
     finally:
         played.errors = [error for error, _ in run.errors if error is not None]
     return played
-
-
-def _act(loop: asyncio.AbstractEventLoop, action: Action) -> None:
-    came = action()
-    if isawaitable(came):
-        # an error of it is one that nobody handled
-        loop.create_task(_awaited(came))
 
 
 async def _awaited(thing: Any) -> None:

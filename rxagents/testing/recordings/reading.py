@@ -36,6 +36,8 @@ def read_recording(path: str | os.PathLike[str]) -> Recording:
     Raises:
         ConfigurationError: There is no such file, or it is no recording; the text names the line.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise ConfigurationError(f"a recording is a file: give its path, not {type(path).__name__}")
     name = os.fspath(path)
     lines = _lines(name)
     recorded = RecordedLines()
