@@ -449,3 +449,21 @@ def test_a_thousand_nested_blocks_are_mapped(marbles: Marbles) -> None:
             (2, "result", "interrupted"),
         ]
     )
+
+
+async def unchanged(tokens: AsyncIterator[str]) -> AsyncIterator[str]:
+    async for token in tokens:
+        yield token
+
+
+@pytest.mark.parametrize("operator", [transform(unchanged), map_tokens(str)], ids=["transform", "map_tokens"])
+def test_a_turn_ends_before_the_next_one_begins(operator: Any, marbles: Marbles) -> None:
+    team = Team(marbles.llm(), [Agent("bot", marbles.llm("-Hi-|", "-Yo-|"))], "team", max_turns=2)
+    marbles.expect_markers(say("q").pipe(team, operator, markers())).to_be(
+        [
+            *((0, "start", "team"), (0, "start", "bot")),
+            *((1, "delta", "Hi"), (4, "response", "Hi"), (4, "end", "bot")),
+            *((4, "start", "bot"), (5, "delta", "Yo"), (8, "response", "Yo"), (8, "end", "bot")),
+            *((8, "end", "team"), (8, "result", "max-turns")),
+        ]
+    )
