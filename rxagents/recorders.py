@@ -179,7 +179,8 @@ def _models_of(askable: object) -> Iterator[object]:
     stack = [askable]
     while stack:
         one = stack.pop()
-        if callable(getattr(one, "llm", None)):
-            yield one.llm  # type: ignore[attr-defined]
+        llm = getattr(one, "llm", None)
+        if callable(llm):
+            yield llm
         members = getattr(one, "members", None)
         stack.extend(members.values() if isinstance(members, Mapping) else ())

@@ -105,9 +105,10 @@ class _Twins(CompositeDisposable):
             if late:
                 late[0].on_end(lambda _: defer(self._go_on))
                 return
-            step = self._waiting[0]
-            step()
-            self._waiting.popleft()
+            try:
+                self._waiting[0]()  # it stays in line meanwhile: what it leads to comes behind it
+            finally:
+                self._waiting.popleft()
 
     def _pass(self, item: Item) -> None:
         if isinstance(item, MessageStream) and not is_input(item):

@@ -13,12 +13,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["Called", "Event", "Kind", "Lane", "Returned", "Shown", "moment", "state_mark"]
+__all__ = ["STATE_WORDS", "Called", "Event", "Kind", "Lane", "Returned", "Shown", "moment", "state_mark"]
 
 Kind = Literal["next", "call", "result", "message", "state", "open", "completed", "error", "interrupted"]
 
 
-_WORDS = {"choice": "agent_id", "result": "result"}
+# which of the data of a StateUpdate is the word that a lane shows
+STATE_WORDS = {"choice": "agent_id", "result": "result"}
 
 
 def moment(seconds: float) -> float:
@@ -41,7 +42,7 @@ class Shown(str):
 
 def state_mark(kind: str, data: Mapping[str, Any]) -> str:
     """What a lane shows of a StateUpdate: its kind, and the one word of its data that matters."""
-    word = data.get("stop") or data.get(_WORDS.get(kind, "detail"))
+    word = data.get("stop") or data.get(STATE_WORDS.get(kind, "detail"))
     return f"{kind}:{word}" if word else kind
 
 

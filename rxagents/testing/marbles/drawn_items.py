@@ -20,12 +20,10 @@ from ...sinks import Sink
 from ...streams import MessageStream
 from ...values import FunctionResult, Message, delta
 from ..clock.virtual_loop import VirtualLoop
-from ..lanes import Called, Event, Lane, Returned
+from ..lanes import STATE_WORDS, Called, Event, Lane, Returned
 from .subscription_logs import SubscriptionLog
 
 __all__ = ["DrawnItems", "drawn_message", "ignored", "play", "virtual_loop"]
-
-_DATA = {"choice": "agent_id", "result": "result"}
 
 
 def ignored(words: str) -> None:
@@ -172,4 +170,4 @@ def _state(mark: str) -> StateUpdate:
         return StateUpdate("stop", stop=detail or "stop", shown=True)
     if not detail:
         return StateUpdate(kind, shown=True)
-    return StateUpdate(kind, {_DATA.get(kind, "detail"): detail}, shown=True)
+    return StateUpdate(kind, {STATE_WORDS.get(kind, "detail"): detail}, shown=True)

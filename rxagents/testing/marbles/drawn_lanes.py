@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from reactivex import Observable, abc
+from reactivex import abc
 from reactivex.disposable import Disposable
 
 from ...emitters import Emitter
@@ -20,7 +20,7 @@ from .subscription_logs import SubscriptionLog
 __all__ = ["ColdLane", "HotLane"]
 
 
-class _Logged(Observable[Any]):
+class _Logged(Emitter[Any]):
     """A drawn lane that knows who listened, and when.
 
     Attributes:
@@ -28,7 +28,7 @@ class _Logged(Observable[Any]):
     """
 
     def __init__(self, lane: Lane, title: str, on_misuse: Callable[[str], None] = ignored) -> None:
-        super().__init__()
+        super().__init__(self._play)
         self.lane = lane
         self.title = title
         self._on_misuse = on_misuse
@@ -48,9 +48,9 @@ class _Logged(Observable[Any]):
             ConfigurationError: The clock does not run here.
         """
         virtual_loop(self.title, self._on_misuse)
-        return Emitter(self._begin).subscribe(on_next, on_error, on_completed)
+        return super().subscribe(on_next, on_error, on_completed)
 
-    def _begin(self, sink: Sink[Any]) -> Disposable:
+    def _play(self, sink: Sink[Any]) -> Disposable:
         loop = sink.loop
         entry = self.subscriptions.begin(loop.time())
         stop = self._listen(sink, loop)

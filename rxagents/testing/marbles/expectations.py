@@ -6,7 +6,6 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable, Mapping
 from functools import partial
 from textwrap import dedent, indent
-from types import MappingProxyType
 from typing import Any, Protocol
 
 from reactivex import Observable
@@ -31,8 +30,6 @@ _NOBODY = (
     "No lane that is drawn is open, no task waits and no timer is set: what it reads has no end of its own, "
     "such as a Subject or rx.never()."
 )
-
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Reading(Protocol):
@@ -89,7 +86,7 @@ class Expectation:
         self.waiting = ""
 
     def to_be(
-        self, diagram: str, bound: Mapping[str, Any] = _NOTHING, /, *, error: object = None, **values: Any
+        self, diagram: str, bound: Mapping[str, Any] = {}, /, *, error: object = None, **values: Any
     ) -> None:
         """What is to come, as a diagram; it is compared when the clock has run.
 

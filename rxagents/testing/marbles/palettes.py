@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from types import MappingProxyType
 from typing import Any, TypeVar
 
 from ...errors import ConfigurationError
@@ -25,9 +24,6 @@ Drawn = HotLane | ColdLane | MarbleLLM | MarbleTool | Probe | MessageStream
 
 
 S = TypeVar("S", HotLane, ColdLane, MarbleLLM, MarbleTool, Probe, MessageStream)
-
-
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Palette:
@@ -58,7 +54,7 @@ class Palette:
     def hot(
         self,
         diagram: str,
-        bound: Mapping[str, Any] = _NOTHING,
+        bound: Mapping[str, Any] = {},
         /,
         *,
         error: Exception | None = None,
@@ -79,7 +75,7 @@ class Palette:
     def cold(
         self,
         diagram: str,
-        bound: Mapping[str, Any] = _NOTHING,
+        bound: Mapping[str, Any] = {},
         /,
         *,
         error: Exception | None = None,

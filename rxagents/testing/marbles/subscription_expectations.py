@@ -8,7 +8,6 @@ from ...errors import ConfigurationError
 from ..language.diagrams import Subscription, parse_subscription
 from .expectations import Reading
 from .marble_failures import Problem
-from .subscription_logs import SubscriptionLog
 
 __all__ = ["SubscriptionExpectation"]
 
@@ -17,7 +16,7 @@ class SubscriptionExpectation:
     """When a source is expected to be subscribed to; `marbles.expect_subscriptions` makes it."""
 
     def __init__(self, source: Any, reading: Reading, *, title: str) -> None:
-        self._subscriptions = _log_of(source, title)
+        self._known = _known(source, title)
         self.source = source
         self._reading = reading
         self._title = title
@@ -51,7 +50,7 @@ class SubscriptionExpectation:
     def problem(self) -> Problem | None:
         """What is wrong, when the clock has run."""
         expected = self._expected or []
-        actual = [Subscription(entry.at, entry.until) for entry in self._subscriptions]
+        actual = [Subscription(entry.at, entry.until) for entry in self._known.subscriptions]
         if expected == actual:
             return None
         frame = self._reading.frame
@@ -63,24 +62,13 @@ class SubscriptionExpectation:
         return Problem(f"{self._title} of {self.source!r}: other subscriptions", "\n".join(lines))
 
 
-def _log_of(source: Any, title: str) -> Any:
-    """What a source knows about its subscriptions, read when the clock has run."""
+def _known(source: Any, title: str) -> Any:
+    """What knows the subscriptions of a source; they are read when the clock has run."""
     found = getattr(source, "calls", source)
-    if isinstance(getattr(found, "subscriptions", None), SubscriptionLog):
-        return found.subscriptions
-    if hasattr(type(found), "subscriptions"):
-        return _Later(found)
-    raise ConfigurationError(
-        f"{title}: {source!r} does not know its subscriptions; give a lane of marbles.hot or marbles.cold, a "
-        "message, a model of marbles.llm, a tool of marbles.tool, one of their calls, or a Probe"
-    )
-
-
-class _Later:
-    """Those of a call that may not be made yet."""
-
-    def __init__(self, call: Any) -> None:
-        self._call = call
-
-    def __iter__(self) -> Any:
-        return iter(self._call.subscriptions)
+    if not hasattr(found, "subscriptions"):
+        raise ConfigurationError(
+            f"{title}: {source!r} does not know its subscriptions; give a lane of marbles.hot or "
+            "marbles.cold, a message, a model of marbles.llm, a tool of marbles.tool, one of their calls, or "
+            "a Probe"
+        )
+    return found
