@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from reactivex import Observable
 
-from .errors import placed
+from .places import placed
 from .replays import Replay
 from .streams import new_id
 from .values import Usage

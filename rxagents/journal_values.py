@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from . import errors
-from .errors import RxAgentsError, words
+from .errors import RxAgentsError
+from .places import words
 from .redaction import jsonable
 from .values import Completion, Delta, Usage, delta
 

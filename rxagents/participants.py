@@ -13,10 +13,11 @@ from reactivex import Observable
 
 from .blocks import Block, Scope, StateUpdate
 from .bridges import forward, from_async
-from .errors import ConfigurationError, raisable, unlocated
+from .errors import ConfigurationError
 from .llm.around import as_worn
 from .llm.requests import LLM, ChatRequest
 from .loops import hop, is_on
+from .places import raisable, unlocated
 from .replays import Replay
 from .transcripts import Item, Transcript
 

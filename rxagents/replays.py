@@ -12,9 +12,10 @@ from reactivex.disposable import Disposable
 
 from .async_items import AsyncItems
 from .cursors import Cursor
-from .errors import RunCancelledError, where
+from .errors import RunCancelledError
 from .inlets import listen
 from .loops import current_loop, dropped, enqueued, hop, is_on, let_go, retain
+from .places import where
 from .work import together
 
 __all__ = ["Replay"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from inspect import isawaitable
 
-from .errors import ConfigurationError, InputError, located_as
+from .errors import ConfigurationError, InputError
+from .places import located_as
 from .transcripts import Transcript
 from .values import Message
 

@@ -11,8 +11,9 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from .errors import ConfigurationError, ToolArgumentsError, ToolFailedError, ToolTimeoutError, words
+from .errors import ConfigurationError, ToolArgumentsError, ToolFailedError, ToolTimeoutError
 from .limits import Limit
+from .places import words
 from .signatures import Signature, fits_as_name, name_of, origin_of
 from .threads import call_in_thread
 

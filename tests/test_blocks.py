@@ -19,10 +19,10 @@ from reactivex import operators as ops
 from rxagents import Block, MessageStream, StateUpdate, Usage
 from rxagents.blocks import Scope
 from rxagents.emitters import just
-from rxagents.errors import where
 from rxagents.loops import shared_loop
 from rxagents.operators import text
 from rxagents.participants import until_ended
+from rxagents.places import where
 from rxagents.replays import Replay
 from rxagents.testing import Marbles
 

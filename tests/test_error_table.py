@@ -37,9 +37,9 @@ from rxagents import (
     as_agent,
     say,
 )
-from rxagents.errors import where
 from rxagents.llm import Call, Reply
 from rxagents.operators import map_tokens, text
+from rxagents.places import where
 from rxagents.testing import Dropped, HTTPFault, Malformed, OpenAIServer, Paused, Raw, Stalled
 
 from .listening import heard

@@ -19,13 +19,8 @@ from rxagents.errors import (
     ModelStatusError,
     ModelStreamError,
     RxAgentsError,
-    located,
-    located_as,
-    placed,
-    raisable,
-    unlocated,
-    where,
 )
+from rxagents.places import located, located_as, placed, raisable, unlocated, where
 
 
 def drawn() -> dict[str, tuple[str | None, str | None]]:

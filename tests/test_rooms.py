@@ -18,7 +18,7 @@ import rxagents.testing
 PACKAGE = Path(rxagents.__file__).parent
 
 ROOMS = """
-errors values assembly
+errors places values assembly
 daemon_executors loops tasks mailboxes async_items schedulers sinks emitters inlets work bridges sync_items
 masks redaction journal_values journals
 cursors replays streams blocks transcripts conversations inputs ordering flatten

@@ -11,8 +11,8 @@ from reactivex.disposable import CompositeDisposable
 
 from ..blocks import Block, Scope, StateUpdate
 from ..emitters import Emitter
-from ..errors import where, words
 from ..inlets import listen
+from ..places import where, words
 from ..replays import Replay
 from ..sinks import Sink
 from ..streams import MessageStream

@@ -11,8 +11,8 @@ from reactivex.disposable import CompositeDisposable
 
 from ..blocks import Block
 from ..emitters import Emitter
-from ..errors import placed
 from ..inlets import listen
+from ..places import placed
 from ..replays import Replay
 from ..sinks import Sink
 from ..streams import MessageStream

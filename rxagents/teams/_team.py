@@ -14,9 +14,10 @@ from reactivex import Observable
 from ..blocks import Block, Scope, StateUpdate
 from ..bridges import forward, from_async
 from ..emitters import just
-from ..errors import ConfigurationError, RoutingError, located, located_as
+from ..errors import ConfigurationError, RoutingError
 from ..llm.requests import LLM, LLMConstraints
 from ..participants import Emit, Participant, ask, check_model, until_ended
+from ..places import located, located_as
 from ..replays import Replay
 from ..strategies import ReadingStrategy, check_strategy, read
 from ..streams import MessageStream

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ...errors import words
+from ...places import words
 from ..lanes import Lane
 from ..recordings.exchanges import RecordedError
 from .glyphs import one_line

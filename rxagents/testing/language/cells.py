@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain, count, groupby
 from typing import Any
 
-from ...errors import words
+from ...places import words
 from ..lanes import Event, Lane
 from .comparing import same
 from .marks import BEGINNINGS, is_label

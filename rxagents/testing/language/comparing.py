@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from ...errors import words
+from ...places import words
 from ..lanes import Called, Event, Lane, moment
 from .rows import Label, Row, labels_of, rows_of
 from .wordings import brief, contrast, is_drawn, said, seconds

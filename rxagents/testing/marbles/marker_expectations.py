@@ -8,8 +8,9 @@ from typing import Any
 
 from reactivex.disposable import CompositeDisposable
 
-from ...errors import ConfigurationError, words
+from ...errors import ConfigurationError
 from ...inlets import listen
+from ...places import words
 from ..lanes import moment
 from .expectations import Reading, Source, checked, subscribed
 from .marble_failures import Problem

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from ...errors import words
 from ...loops import on_dropped
+from ...places import words
 from ..clock.virtual_clock import VirtualClock
 from ..clock.virtual_loop import VirtualLoop
 from ..clock.waiting_tasks import in_order, waiting

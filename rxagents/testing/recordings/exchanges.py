@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from ...errors import RxAgentsError, placed
+from ...errors import RxAgentsError
 from ...journal_values import error_from
 from ...llm.requests import LLMConstraints
+from ...places import placed
 from ...values import Completion, Delta
 
 __all__ = ["End", "Exchange", "RecordedError", "recorded_error"]
