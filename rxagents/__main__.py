@@ -1,4 +1,4 @@
-"""The command line: `python -m rxagents demo` and `python -m rxagents draw`."""
+"""The command line: `python -m rxagents demo`, `… chat` and `… draw`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import io
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 
 from .errors import ConfigurationError
 
@@ -27,10 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m rxagents", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     _add_demo(commands.add_parser("demo", help="run the order-delivery team and print its markers"))
+    _add_chat(commands.add_parser("chat", help="talk to a model in the terminal"))
     _add_draw(commands.add_parser("draw", help="draw a recording, in the terminal or as SVG"))
     parsed = parser.parse_args(arguments)
     try:
-        return _draw(parsed) if parsed.command == "draw" else _demo(parsed)
+        return {"demo": _demo, "chat": _chat, "draw": _draw}[parsed.command](parsed)
     except ConfigurationError as error:
         print(f"rxagents: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -45,6 +47,28 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
         "else to the embedded server."
     )
     parser.add_argument("question", nargs="?", help="what to ask; by default where an order is")
+    parser.add_argument(
+        "--delay", type=float, default=0.03, help="seconds between two tokens of the embedded server"
+    )
+
+
+def _add_chat(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Talks to a model. Enter sends, Alt+Enter begins a new line, Ctrl-C cuts a reply, Ctrl-D leaves. "
+        "Talks to the service that OPENAI_API_KEY, OPENAI_BASE_URL or the AZURE_OPENAI_* variables name, "
+        "or else to the embedded server, which repeats what it hears. In a pipe each line is answered."
+    )
+    parser.add_argument("--model", help="the model, or the deployment; by default that of the environment")
+    parser.add_argument(
+        "--system", metavar="TEXT", default="", help="what the assistant is told about itself"
+    )
+    parser.add_argument(
+        "--history", metavar="FILE", help="goes on with it and keeps it: FILE.md, FILE.db or FILE.sqlite"
+    )
+    parser.add_argument(
+        "--inputs", metavar="FILE", help="keeps what is typed, for the arrow keys of the next time"
+    )
+    parser.add_argument("--log", metavar="FOLDER", help="writes each call of the model to a file in it")
     parser.add_argument(
         "--delay", type=float, default=0.03, help="seconds between two tokens of the embedded server"
     )
@@ -78,6 +102,47 @@ def _demo(parsed: argparse.Namespace) -> int:
     return int(result == "agent-error")
 
 
+def _chat(parsed: argparse.Namespace) -> int:
+    from .agents import Agent
+    from .console_users import console_user
+    from .dialogs import dialog
+    from .llm import log_models
+    from .places import where
+    from .testing.server.scenarios import echo_scenario
+    from .testing.server.services import demo_llm
+
+    user = console_user(inputs=parsed.inputs)
+    with _environment(parsed.model):
+        llm = demo_llm(echo_scenario(), delay=parsed.delay)
+        assistant = Agent("assistant", llm, system_message=parsed.system)
+    with (
+        dialog(user, assistant, parsed.history) as talk,
+        log_models(parsed.log) if parsed.log else nullcontext(),
+    ):
+        result = talk.run()
+        while result.error is not None and user.id not in where(result.error):
+            result = talk.run()  # it was shown; the person says what next
+    if user.gone:
+        _leave_output()
+    return int(result.error is not None)
+
+
+@contextmanager
+def _environment(model: str | None) -> Iterator[None]:
+    """Names the model where `demo_llm` looks for it."""
+    name = "AZURE_OPENAI_MODEL" if os.environ.get("AZURE_OPENAI_ENDPOINT") else "OPENAI_MODEL"
+    before = os.environ.get(name)
+    if model:
+        os.environ[name] = model
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ[name] = before
+        else:
+            os.environ.pop(name, None)
+
+
 def _draw(parsed: argparse.Namespace) -> int:
     from .testing.drawing.drawings import draw, suffix_of
 
@@ -94,9 +159,13 @@ def _draw(parsed: argparse.Namespace) -> int:
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        # Source: Python's documentation of SIGPIPE; whoever read it has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave_output()
     return 0
+
+
+def _leave_output() -> None:
+    # Source: Python's documentation of SIGPIPE; whoever read it has seen enough
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-import logging
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from functools import partial
-from typing import Any, TypeVar, overload
+from typing import Annotated, Any, Self, TypeVar, overload
 
 from reactivex import Observable
 
-from .bridges import from_async
-from .emitters import just
-from .errors import ConfigurationError, MaxRoundsError
+from .contexts import Context
+from .errors import ConfigurationError
 from .limits import Limit
-from .llm.requests import LLM, ChatRequest
-from .llm.wire import OthersAs, wire_messages, wire_turn
-from .loops import dropped
-from .participants import Emit, Participant, ask, check_model
+from .llm.requests import LLM
+from .llm.wire import OthersAs, wire_messages
+from .output_types import OutputType
+from .participants import Participant, check_model
+from .rounds import Opening, Rounds
 from .strategies import ReadingStrategy, check_strategy, read
-from .streams import MessageStream
 from .toolboxes import Toolbox
 from .tools import Tool
 from .transcripts import Item, Transcript
-from .values import ToolCall
+from .update_strategies import UpdateStrategy, check_update, entered
 
 __all__ = ["Agent"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_log = logging.getLogger("rxagents.agent")
 
 
 class Agent(Participant):
@@ -53,9 +47,18 @@ class Agent(Participant):
         id: Its name in the conversation.
         llm: The model.
         description: What it is good for; a team's model reads it.
-        system_message: The system prompt.
+        system_message: The system prompt; `__context__` in it, and in the system messages of the
+            conversation, stands for the context variables as JSON, as they are at each request.
         tools: Tools or plain functions; `register_tool` adds more.
         reading_strategy: Which messages the model gets to see.
+        update_strategy: How the answer enters the conversation: `"append"`, `"replace_last"` (in place
+            of the message before it), `"none"` (shown, but no part of it; what its tools change is), or
+            a function of the messages before and the messages said that gives those to be.
+        context_tool: Whether the model gets the tool `update_conversation_variable`.
+        output_type: What the answer must be: a pydantic model or any other type. The message's
+            `parsed` is the value.
+        output_retries: How often the model is told that its answer is no such value, and asked again;
+            after that the turn fails with an OutputError.
         others_as: The role in which other agents' words are sent: `assistant`, `user`, or None for
             `user` only where the request would hold no user message.
         max_rounds: Model calls in one turn; a model that still calls tools then fails the turn.
@@ -73,6 +76,10 @@ class Agent(Participant):
         *,
         tools: Iterable[Tool | Callable[..., Any]] | None = (),
         reading_strategy: ReadingStrategy | None = None,
+        update_strategy: UpdateStrategy = "append",
+        context_tool: bool = False,
+        output_type: Any = None,
+        output_retries: int = 2,
         others_as: OthersAs | None = None,
         max_rounds: int = 20,
         max_threads: int = 32,
@@ -87,16 +94,26 @@ class Agent(Participant):
             raise ConfigurationError(
                 f"agent {id}: max_rounds is {max_rounds!r}; it must be a number, 1 or more"
             )
+        if not isinstance(output_retries, int) or output_retries < 0:
+            raise ConfigurationError(
+                f"agent {id}: output_retries is {output_retries!r}; it must be a number, 0 or more"
+            )
         if params:
             _check_params(id, params)
         self.llm = check_model(f"agent {id}", llm)
         self.system_message = system_message
         self.toolbox = Toolbox(() if tools is None else tools)
+        if context_tool:
+            self.toolbox.add(Tool(update_conversation_variable))
         self.reading_strategy = check_strategy(f"agent {id}", reading_strategy)
+        self.update_strategy = check_update(f"agent {id}", update_strategy)
+        self.output_type = output_type
+        self.output_retries = output_retries
         self.others_as: OthersAs | None = others_as
         self.max_rounds = max_rounds
         self.params = params
         self._limit = Limit(max_threads)
+        self._output: OutputType[Any] | None = None if output_type is None else OutputType(output_type)
 
     @overload
     def register_tool(self, function: F, /) -> F: ...
@@ -127,17 +144,46 @@ class Agent(Participant):
 
         return register if function is None else register(function)
 
-    def turn(self, transcript: Transcript) -> Observable[Item]:
-        return just(_Turn(self, transcript).stream)
+    def with_(self, **changes: Any) -> Self:
+        made = super().with_(**changes)
+        if "tools" not in changes:
+            for tool in self.toolbox:  # those registered since as well
+                if made.toolbox.get(tool.name) is None:
+                    made.toolbox.add(tool)
+        return made
 
-    async def request(self, transcript: Transcript) -> list[dict[str, Any]]:
-        """The messages with which a turn begins, in wire form."""
-        messages = wire_messages(
-            await read(self.reading_strategy, transcript), speaker=self.id, others_as=self.others_as
+    def turn(self, transcript: Transcript) -> Observable[Item]:
+        rounds = Rounds(
+            self.id,
+            self.llm,
+            self.toolbox,
+            self._limit,
+            self.max_rounds,
+            self.params,
+            self._output,
+            self.output_retries,
         )
+        return rounds.turn(transcript, self._opened)
+
+    def _block(self, transcript: Transcript) -> Item:
+        return entered(self.update_strategy, self.id, self.turn(transcript), transcript)
+
+    async def _opened(self, transcript: Transcript) -> Opening:
+        reading = await read(self.reading_strategy, transcript)
+        messages = wire_messages(reading.messages, speaker=self.id, others_as=self.others_as)
         if self.system_message:
             messages.insert(0, {"role": "system", "content": self.system_message})
-        return messages
+        return Opening(messages, reading.usage)
+
+
+def update_conversation_variable(
+    variableName: Annotated[str, "The variable to update."],
+    variableValue: Annotated[str, "Its new value."],
+    context: Context,
+) -> str:
+    """Updates a context variable of the conversation."""
+    context[variableName] = variableValue
+    return f"{variableName} is now {variableValue!r}"
 
 
 def _check_params(id: str, params: Iterable[str]) -> None:
@@ -145,56 +191,3 @@ def _check_params(id: str, params: Iterable[str]) -> None:
     for name in params:
         for meant in get_close_matches(name, own, n=1, cutoff=0.8):
             raise ConfigurationError(f"agent {id} has no argument {name!r}; did you mean {meant!r}?")
-
-
-class _Turn:
-    """One turn: rounds of asking the model and running its tools, written into one message."""
-
-    def __init__(self, agent: Agent, transcript: Transcript) -> None:
-        self._agent = agent
-        self._transcript = transcript
-        self.stream = MessageStream(from_async(self._run), name=agent.id)
-
-    async def _run(self, emit: Emit) -> None:
-        agent = self._agent
-        messages = await agent.request(self._transcript)
-        for _ in range(agent.max_rounds):
-            begun = self.stream.length
-            await ask(agent.llm, self._request(messages), emit)
-            calls = self.stream.assembled(begun).tool_calls
-            if not calls:
-                _log.debug("%s: answered with %d deltas", agent.id, self.stream.length)
-                return
-            _log.debug("%s: calls %s", agent.id, ", ".join(call.function["name"] for call in calls))
-            await self._answer(calls, emit)
-            messages = messages + wire_turn(self.stream.assembled(begun))
-        raise MaxRoundsError(
-            f"agent {agent.id}: the model called tools in {agent.max_rounds} rounds and never answered; "
-            "raise max_rounds, or tell it in the system message when to stop"
-        )
-
-    def _request(self, messages: list[dict[str, Any]]) -> ChatRequest:
-        agent = self._agent
-        return ChatRequest(
-            tuple(messages), agent.toolbox.definitions, params=dict(agent.params), agent=agent.id
-        )
-
-    async def _answer(self, calls: Iterable[ToolCall], emit: Emit) -> None:
-        """Runs the calls of one round side by side; the results go back in call order."""
-        agent = self._agent
-        answer = partial(
-            agent.toolbox.answer,
-            limit=agent._limit,
-            on_dropped=lambda error: dropped(error, f"a tool of agent {agent.id} raised after its run ended"),
-        )
-        running = [asyncio.ensure_future(answer(call)) for call in calls]
-
-        def cancel(_: object) -> None:
-            for task in running:
-                task.cancel()
-
-        # a witness, since the turn itself hears of its end only with the loop's next round, and by
-        # then a tool that was about to start would have started
-        self.stream.on_end(cancel)
-        for task in running:
-            emit(await task)

@@ -9,7 +9,7 @@ from .values import Completion, Delta, FunctionResult, Message, Role, ToolCall, 
 
 __all__ = ["assemble", "assemble_calls"]
 
-_STANDARD = frozenset(("content", "function_call", "refusal", "tool_calls", "role"))
+_STANDARD = frozenset(("content", "function_call", "refusal", "tool_calls", "role", "restart", "progress"))
 
 
 def assemble_calls(deltas: Iterable[Delta], fallback_id: str = "call") -> tuple[ToolCall, ...]:
@@ -56,9 +56,9 @@ def assemble(
 ) -> Message:
     """Folds everything that a message stream carried into its Message.
 
-    The content is the concatenation of all its tokens. Each run of deltas that was followed by
-    function results is a round: its calls and their answers become `steps`. Calls that nobody
-    answered stay in `tool_calls`.
+    The content is the concatenation of all its tokens, or of those after its last `restart`. Each run
+    of deltas that was followed by function results is a round: its calls and their answers become
+    `steps`. Calls that nobody answered stay in `tool_calls`. A tool's `progress` is no part of it.
 
     Args:
         items: The deltas, with the function results between them.
@@ -96,15 +96,27 @@ def assemble(
                 calls = assemble_calls(open_round, f"{fallback_id}_{begun}")
             answered.append(item)
             continue
+        extended = len(item) > 4
+        if extended and item.get("progress") is not None:
+            continue  # of a call that is under way, while another has its result already
         if answered:
             close_round()
             begun = position
+        if extended and item.get("restart") is not None:
+            # what was said is void, and calls that it was about to make; what tools have done is not
+            steps[:] = [step if step.role == "tool" else _without_words(step) for step in steps]
+            open_round.clear()
+            content.clear()
+            refusal.clear()
+            added.clear()
+            begun = position + 1
+            continue
         open_round.append(item)
         if item["content"]:
             content.append(item["content"])
         if item["refusal"]:
             refusal.append(item["refusal"])
-        if len(item) > 4:
+        if extended:
             for key, value in item.items():
                 if key not in _STANDARD and value is not None:
                     added.setdefault(key, []).append(value)
@@ -131,6 +143,10 @@ def assemble(
         steps=tuple(steps),
         metadata=extra,
     )
+
+
+def _without_words(step: Message) -> Message:
+    return step.model_copy(update={"content": None})
 
 
 def _joined(values: list[Any]) -> Any:

@@ -7,16 +7,17 @@ the start/end structure of the output.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
 from reactivex import Observable
 
+from .errors import ConfigurationError, InputError
 from .places import placed
 from .replays import Replay
 from .streams import new_id
-from .values import Usage
+from .values import Message, Usage
 from .work import defer, together
 
 __all__ = ["Block", "Entry", "Scope", "StateUpdate"]
@@ -37,7 +38,14 @@ class StateUpdate:
         stop: Why the nearest Team, Sequence or Loop is to end (`scope="run"`: the whole run).
         scope: How far the stop reaches.
         shown: Whether `markers()` shows it without being asked.
+        messages: That enter the conversation here. They bring no usage with them: who said them first
+            was paid for it.
+        drop: How many of the last messages go before those come, as far as there are any.
         id: Of this item; the fold counts no item twice.
+
+    Raises:
+        ConfigurationError: `drop` is no number of messages.
+        InputError: Among the messages is something else.
     """
 
     kind: str = "state"
@@ -48,7 +56,16 @@ class StateUpdate:
     stop: str | None = None
     scope: Literal["team", "run"] = "team"
     shown: bool = False
+    messages: tuple[Message, ...] = ()
+    drop: int = 0
     id: str = field(default_factory=new_id)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.drop, int) or self.drop < 0:
+            raise ConfigurationError(f"StateUpdate: drop is {self.drop!r}; it must be a number, 0 or more")
+        for message in self.messages:
+            if not isinstance(message, Message):
+                raise InputError(f"StateUpdate: messages holds {type(message).__name__}; give Messages")
 
     def to_dict(self) -> dict[str, Any]:
         """The content of the `state` marker."""
@@ -57,9 +74,18 @@ class StateUpdate:
             extra["variables"] = dict(self.variables)
         if self.usage is not None:
             extra["usage"] = self.usage.model_dump()
+        if self.drop:
+            extra["drop"] = self.drop
+        if self.messages:
+            extra["messages"] = [message.to_dict() for message in self.messages]
         if self.stop is not None:
             extra["stop"] = self.stop
         return {"kind": None, **self.data, **extra} | {"kind": self.kind}
+
+    @property
+    def beside(self) -> StateUpdate:
+        """What is left of it where the conversation was consumed: the messages were, too."""
+        return replace(self, messages=(), drop=0) if self.messages or self.drop else self
 
 
 class Scope(Replay[Any]):
@@ -197,7 +223,7 @@ class Block(Scope):
         name: The id of the agent or team.
         source: An observable of items.
         entry: How it enters the conversation: `append`; `replace_last` (in place of the message
-            before it); `aside` (shown, but no part of it).
+            before it); `aside` (shown, and paid for, but no part of it).
         catches_stops: Whether a stop inside ends here (a team's) or is passed on (an agent's).
     """
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, overload
+from weakref import WeakSet
 
-from .blocks import StateUpdate
+from reactivex import abc
+from reactivex.disposable import Disposable
+
+from .blocks import Scope, StateUpdate
 from .errors import ConfigurationError, InputError
+from .message_callbacks import MessageCallback, OnMessage
 from .replays import Replay
 from .streams import MessageStream
 from .transcripts import Item, Transcript
 from .values import Message, Usage, message_from
+from .witnesses import Witness
 
 __all__ = ["Conversation", "held"]
 
@@ -35,6 +41,9 @@ class Conversation(Sequence[Message]):
         self._folded = Transcript()
         self._following: list[Item] = []
         self._folding = threading.Lock()
+        self._driven: WeakSet[Scope] = WeakSet()
+        self._witnesses: tuple[Witness[Any], ...] = ()
+        self._told: tuple[MessageCallback, ...] = ()
         for message in messages:
             self.append(message)
         if variables:
@@ -52,6 +61,16 @@ class Conversation(Sequence[Message]):
                 self._folded = folded
                 del self._following[: len(following)]
             return folded
+
+    @property
+    def settled(self) -> Transcript:
+        """What came before all that is still followed."""
+        _ = self.transcript
+        return self._folded
+
+    def had(self, id: str) -> bool:
+        """Whether the item with this id came before all that is still followed."""
+        return self._folded.has(id)
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -88,12 +107,71 @@ class Conversation(Sequence[Message]):
         """Sets context variables."""
         self.follow(StateUpdate("variables", variables=dict(variables)))
 
-    def follow(self, item: Item) -> None:
+    def follow(self, item: Item, *, driven: bool = False) -> None:
         """Takes in an item, now or when it ends; a block's messages one by one as they end.
 
         The order is that of the items, however long each of them takes.
+
+        Args:
+            item: Any.
+            driven: Whether a run holds it to its end, so that who witnesses the conversation may look into
+                it while it is open.
         """
         self._following.append(item)
+        if driven and isinstance(item, Scope):
+            self._driven.add(item)
+        for witness in self._witnesses:
+            witness.follow(item, driven)
+
+    def on_message(self, callback: OnMessage) -> abc.DisposableBase:
+        """Calls back with each message from now on, once, when it is complete.
+
+        That is each one that enters the conversation, inputs and interrupted ones included, and each one
+        of a run, blocks that stand aside included; in the order in which they are completed, which is not
+        always that of the conversation. It is called where the message ends, on the loop of its run, before
+        any reader hears the end. One that was cut before anything came is none.
+
+        What it raises goes to `on_dropped`, located at `on_message`, and the run goes on.
+
+        Args:
+            callback: A function of a Message. A coroutine function is awaited, one call after the other,
+                and a run ends when that is done.
+
+        Returns:
+            What ends it.
+
+        Raises:
+            ConfigurationError: It cannot be called.
+        """
+        told = MessageCallback(callback, self.had)
+        witness: Witness[None] = Witness(told, None)
+        self._told = (*self._told, told)
+        self.witnessed_by(witness)
+        told.begin()
+
+        def end() -> None:
+            witness.leave()
+            self._witnesses = tuple(other for other in self._witnesses if other is not witness)
+            self._told = tuple(other for other in self._told if other is not told)
+
+        return Disposable(end)
+
+    def witnessed_by(self, witness: Witness[Any]) -> None:
+        """Shows a witness what is open, and what comes."""
+        following = list(self._following)
+        self._witnesses = (*self._witnesses, witness)
+        for item in following:
+            witness.follow(item, item in self._driven)
+
+    @property
+    def tells(self) -> bool:
+        """Whether anybody is called back."""
+        return bool(self._told)
+
+    async def told(self) -> None:
+        """Waits until all coroutines have ended that `on_message` has called."""
+        for told in self._told:
+            await told.done()
 
     def fork(self) -> Conversation:
         """A conversation that goes on from here by itself. It costs nothing."""
@@ -113,12 +191,12 @@ class Conversation(Sequence[Message]):
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Conversation:
-        """The conversation that `to_dict` wrote.
+        """The conversation that `to_dict` wrote; `metrics` is taken for another name of `usage`.
 
         Raises:
             InputError: The data is something else.
         """
-        unknown = sorted(set(data) - {"messages", "variables", "usage", "log"})
+        unknown = sorted(set(data) - {"messages", "variables", "usage", "metrics", "log"})
         if unknown:
             raise InputError(
                 "a stored conversation has 'messages', 'variables', 'usage' and 'log', and no "
@@ -126,7 +204,7 @@ class Conversation(Sequence[Message]):
             )
         restored = cls(data.get("messages", ()), data.get("variables"))
         said = restored.transcript.usage
-        stored = data.get("usage")
+        stored = data.get("usage", data.get("metrics"))
         counted = said if stored is None else Usage(**stored)
         beside = Usage(
             completion_tokens=counted.completion_tokens - said.completion_tokens,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from reactivex import Observable
 
@@ -15,7 +15,19 @@ from .replays import Replay
 from .runs import Run
 from .transcripts import Item, Transcript
 
-__all__ = ["converse"]
+__all__ = ["Askable", "checked", "converse"]
+
+Askable: TypeAlias = Callable[[Observable[Item]], Observable[Item]]
+"""Whom a workflow can ask: an agent, a team, an operator."""
+
+
+def checked(askable: Askable) -> Askable:
+    """Refuses what cannot be asked."""
+    if not callable(askable):
+        raise ConfigurationError(
+            f"a workflow asks an agent, a team or an operator, not {type(askable).__name__}"
+        )
+    return askable
 
 
 async def converse(askable: Callable[..., Any], said: Observable[Item], run: Run, emit: Emit) -> None:
@@ -43,6 +55,7 @@ async def converse(askable: Callable[..., Any], said: Observable[Item], run: Run
             await until_ended(item)
     run.asked()
     await forward(_operated(askable, run.transcript), emit)
+    await run.told()
 
 
 def _operated(askable: Callable[[Observable[Item]], Any], transcript: Transcript) -> Observable[Item]:

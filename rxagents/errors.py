@@ -19,8 +19,11 @@ RxAgentsError
 │   └── ToolFailedError
 ├── AgentError                           an agent could not finish its turn
 │   ├── MaxRoundsError                   the model never stopped calling tools
+│   ├── OutputError (ValueError)         the answer is not of the output type
+│   ├── PlanningError                    a team's model wrote no plan that will do
 │   └── RoutingError                     a team's model did not name a member it may choose
 ├── WorkflowError
+│   ├── HistoryError                     a stored conversation cannot be read, or not be written
 │   ├── WorkflowBusyError                a second run at once
 │   └── BlockingCallError                a blocking call where it would block itself
 ├── RunCancelledError                    the event loop ended while a run was going on
@@ -38,6 +41,7 @@ __all__ = [
     "AgentError",
     "BlockingCallError",
     "ConfigurationError",
+    "HistoryError",
     "InputError",
     "MaxRoundsError",
     "ModelConnectionError",
@@ -48,6 +52,8 @@ __all__ = [
     "ModelStreamError",
     "ModelTimeoutError",
     "NoRealTimeError",
+    "OutputError",
+    "PlanningError",
     "RoutingError",
     "RunCancelledError",
     "RxAgentsError",
@@ -158,12 +164,24 @@ class MaxRoundsError(AgentError):
     """The model went on calling tools for `max_rounds` rounds."""
 
 
+class OutputError(AgentError, ValueError):
+    """The answer is not of the output type; the text has a line for each error, with its path."""
+
+
+class PlanningError(AgentError):
+    """A team's model wrote no plan that its members can follow."""
+
+
 class RoutingError(AgentError):
     """A team's model did not name a member that it may choose."""
 
 
 class WorkflowError(RxAgentsError):
     """A workflow was used in a way that it cannot serve."""
+
+
+class HistoryError(WorkflowError):
+    """A stored conversation cannot be read, or could not be written; the text names its file."""
 
 
 class WorkflowBusyError(WorkflowError):

@@ -1,46 +1,35 @@
 """Anything a person would throw at an agent, as one flat conversation.
 
 The same flattening serves `say`, where strings are the user's, and what a function agent yields,
-where they are the agent's own. All parts run at once, and keep their order.
+where they are the agent's own. All parts run at once, and keep their order, but for what is `unordered`.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import AsyncIterable, Awaitable, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
-from pydantic import BaseModel
 from reactivex import Observable, abc
-from reactivex.disposable import CompositeDisposable, Disposable
 
-from .blocks import Block, StateUpdate
-from .bridges import from_async, from_async_iterable
+from .arrivals import Later, as_they_come
+from .bridges import from_async_iterable
 from .conversations import Conversation
 from .emitters import Emitter, just
 from .errors import InputError
 from .inputs import WorkflowInput
-from .loops import enqueued
-from .ordering import concat_eager
+from .message_kinds import PLAIN, MessageKind
+from .ordering import concat_eager, whole
+from .replays import Replay
 from .sinks import Sink
+from .speakers import ITEMS, NOT_IN_PARTS, Speaker, Unordered, check, no_message, spoken
 from .streams import MessageStream
-from .transcripts import Item, Transcript
-from .values import Message, Role, message_from
+from .thing_sources import failing, inside, pulled_from, result_of
+from .transcripts import Item
+from .values import Message, Role
 
-__all__ = ["Speaker", "flatten", "say", "stream"]
-
-T = TypeVar("T")
-_ITEMS = (MessageStream, Block, StateUpdate, Transcript)
-_NOT_IN_PARTS = (bytes, bytearray, memoryview, BaseModel, type)  # iterable, but not over messages
-
-
-@dataclass(frozen=True, slots=True)
-class Speaker:
-    """Whose words plain strings are."""
-
-    role: Role = "user"
-    name: str | None = None
+__all__ = ["Speaker", "flatten", "say", "stream", "unordered"]
 
 
 def say(*things: Any) -> Observable[Item]:
@@ -62,7 +51,7 @@ def say(*things: Any) -> Observable[Item]:
     Raises:
         InputError: At once for what can be seen at once, else in the stream, for anything else.
     """
-    _check(things)
+    check(things)
     return flatten(things, Speaker())
 
 
@@ -70,7 +59,9 @@ def stream(
     source: Iterable[Any] | AsyncIterable[Any] | Observable[Any],
     *,
     name: str | None = None,
-    role: Role = "assistant",
+    role: Role | None = None,
+    type: type[Message] = Message,
+    **fields: Any,
 ) -> MessageStream:
     """A message from an iterable, an async iterable or an observable of strings or deltas.
 
@@ -81,7 +72,19 @@ def stream(
     source    --Hel-lo-|
     stream    --Hel-lo-|
     ```
+
+    Args:
+        source: What it says.
+        name: The speaker's name.
+        role: The speaker's role; None: the one of the type, which is `assistant` if it has none.
+        type: The class of message that it ends as: `stream(tokens, type=Rated, stars=5)`.
+        fields: Values for the fields that the class adds, and `metadata` to add to the tokens' own.
+
+    Raises:
+        ConfigurationError: The type is no class of messages, or has no such field of its own.
+        InputError: The source is nothing that says something.
     """
+    kind = MessageKind(type, fields) if fields or type is not Message else PLAIN
     if isinstance(source, Message):
         raise InputError("a Message is finished already; MessageStream.of(message) makes a stream of it")
     if isinstance(source, Observable):
@@ -90,14 +93,34 @@ def stream(
         tokens = from_async_iterable(source)
     elif isinstance(source, (str, Mapping)):
         tokens = just(source)
-    elif isinstance(source, Iterable) and not isinstance(source, _NOT_IN_PARTS):
-        tokens = _from_iterable(source)
+    elif isinstance(source, Iterable) and not isinstance(source, NOT_IN_PARTS):
+        tokens = pulled_from(source)
     else:
         raise InputError(
             f"a stream is made of an iterable, an async iterable or an observable, "
-            f"not of {type(source).__name__}"
+            f"not of {source.__class__.__name__}"
         )
-    return MessageStream(tokens, name=name, role=role)
+    return MessageStream(tokens, name=name, role=role or kind.type.speaks_as, kind=kind)
+
+
+def unordered(*things: Any) -> Unordered:
+    """Says things in no order: each message and block is delivered as it begins.
+
+    Takes what `say` takes; of lists, iterables and observables in it the parts are in no order either.
+    All of it runs at once. What stands after it waits until all of it has ended. An error comes when
+    all that had begun has ended, and nothing begins after it.
+
+    ```
+    a     -----m1|
+    m1    -----x--y|
+    b     -m2|
+    m2    -p--------q|
+    out   -m2--m1----(m3|)
+    m3    -----------(z|)
+    ```
+    """
+    check(things)
+    return Unordered(things)
 
 
 def flatten(thing: Any, speaker: Speaker) -> Observable[Item]:
@@ -115,136 +138,61 @@ def flatten(thing: Any, speaker: Speaker) -> Observable[Item]:
 
 def _items(thing: Any, speaker: Speaker) -> list[Item] | Observable[Item]:
     parts = list(_parts(thing, speaker))
-    if not any(isinstance(part, _Later) for part in parts):
+    if speaker.in_turn:
+        parts = [_in_turn(part) for part in parts]
+    if not any(isinstance(part, Later) for part in parts):
         return parts
-    return concat_eager(just(*parts), lambda part: part.items if isinstance(part, _Later) else [part])
+    return concat_eager(just(*parts), partial(_lane, speaker=speaker))
 
 
-@dataclass(frozen=True, slots=True)
-class _Later:
-    """Items that are not there yet."""
+def _in_turn(part: Item | Later) -> Item | Later:
+    """In a reply: what has not ended well is started at once, and what is behind it waits for its end."""
+    if isinstance(part, Replay) and not (part.ended and part.error is None):
+        return Later(whole(part), delivered=True)
+    return part
 
-    items: Observable[Item]
+
+def _lane(part: Item | Later, speaker: Speaker) -> Observable[Item] | list[Item]:
+    if not isinstance(part, Later):
+        return [part]
+    if part.delivered:
+        return part.things
+    return concat_eager(part.things, lambda thing: _items(thing, speaker))
 
 
-def _parts(thing: Any, speaker: Speaker) -> Iterable[Any]:
+def _parts(thing: Any, speaker: Speaker) -> Iterable[Item | Later]:
+    around = speaker.around
     if thing is None:
         return
-    if isinstance(thing, _ITEMS):
+    if isinstance(thing, ITEMS):
         if isinstance(thing, MessageStream) and thing.name is None and speaker.role == thing.role:
             thing.speak_as(speaker.name)
         yield thing
     elif isinstance(thing, Conversation):
         yield thing.transcript
     elif isinstance(thing, (str, Message, Mapping, WorkflowInput)):
-        yield MessageStream.of(_message(thing, speaker))
+        try:
+            yield MessageStream.of(spoken(thing, speaker))
+        except InputError as error:
+            yield Later(failing(error))
     elif isinstance(thing, Exception):
-        yield _Later(_failing(thing))
+        yield Later(failing(thing))
+    elif isinstance(thing, Unordered):
+        if speaker.unordered:
+            yield from _parts(thing.things, speaker)
+        else:
+            parts = partial(_parts, speaker=replace(speaker, unordered=True))
+            yield Later(as_they_come(thing.things, parts), delivered=True)
     elif isinstance(thing, Observable):
-        yield _Later(_each(thing, speaker))
+        yield Later(inside(thing, around))
     elif isinstance(thing, (list, tuple)):
         for part in thing:
             yield from _parts(part, speaker)
     elif isinstance(thing, AsyncIterable):
-        yield _Later(_each(from_async_iterable(thing), speaker))
+        yield Later(inside(from_async_iterable(thing), around))
     elif isinstance(thing, Awaitable):
-        yield _Later(_each(_result_of(thing), speaker))
-    elif isinstance(thing, Iterable) and not isinstance(thing, _NOT_IN_PARTS):
-        yield _Later(_each(_from_iterable(thing), speaker))
+        yield Later(inside(result_of(thing), around))
+    elif isinstance(thing, Iterable) and not isinstance(thing, NOT_IN_PARTS):
+        yield Later(pulled_from(thing, around))
     else:
-        raise _no_message(thing)
-
-
-def _check(thing: Any) -> None:
-    """Refuses at once what can be seen to be no message, without starting anything."""
-    if isinstance(thing, Mapping) and not isinstance(thing, Message):
-        _message(thing, Speaker())
-    elif isinstance(thing, (list, tuple)):
-        for part in thing:
-            _check(part)
-    elif not _speakable(thing):
-        raise _no_message(thing)
-
-
-def _speakable(thing: Any) -> bool:
-    kinds = (str, Message, WorkflowInput, Conversation, Exception, Observable, AsyncIterable, Awaitable)
-    if thing is None or isinstance(thing, (*_ITEMS, *kinds)):
-        return True
-    return isinstance(thing, Iterable) and not isinstance(thing, _NOT_IN_PARTS)
-
-
-def _no_message(thing: Any) -> InputError:
-    return InputError(
-        f"{type(thing).__name__} is no message; say a string, a Message, a dict with 'role' and "
-        "'content', or a list, observable or async iterable of those"
-    )
-
-
-def _message(thing: Any, speaker: Speaker) -> Message:
-    if isinstance(thing, str):
-        return Message(role=speaker.role, content=thing, name=speaker.name)
-    if isinstance(thing, WorkflowInput):
-        return thing.to_message()
-    if isinstance(thing, Message):
-        unnamed = thing.name is None and speaker.name is not None and thing.role == speaker.role
-        return thing.model_copy(update={"name": speaker.name}) if unnamed else thing
-    if "role" in thing or "content" in thing:
-        return message_from({"role": speaker.role, "name": speaker.name, **thing})
-    if "text" in thing:
-        return WorkflowInput.from_dict(thing).to_message()
-    raise InputError(
-        f"a dict with the keys {sorted(map(str, thing))} is no message; it needs 'role' and "
-        "'content', or 'text'"
-    )
-
-
-def _failing(error: Exception) -> Observable[Any]:
-    return Emitter(lambda sink: sink.on_error(error))
-
-
-def _result_of(thing: Awaitable[Any]) -> Observable[Any]:
-    async def run(emit: Callable[[Any], None]) -> None:
-        emit(await thing)
-
-    def start(sink: Sink[Any]) -> abc.DisposableBase:
-        return CompositeDisposable(from_async(run).subscribe(sink), Disposable(unawaited))
-
-    def unawaited() -> None:  # left before its first step: Python would warn of it
-        if inspect.iscoroutine(thing) and inspect.getcoroutinestate(thing) == inspect.CORO_CREATED:
-            thing.close()
-
-    return Emitter(start)
-
-
-def _from_iterable(iterable: Iterable[T]) -> Observable[T]:
-    return Emitter(lambda sink: _pull(iter(iterable), sink))
-
-
-def _pull(iterator: Any, sink: Sink[Any]) -> Callable[[], None]:
-    close = getattr(iterator, "close", lambda: None)
-    pulling = False
-
-    def pull() -> None:
-        nonlocal pulling
-        pulling = True
-        try:
-            for item in iterator:
-                sink.on_next(item)
-                if sink.stopped:
-                    break
-            close()
-        except Exception as error:
-            sink.on_error(error)
-        else:
-            sink.on_completed()
-
-    def left() -> None:
-        if not pulling:  # else the loop there closes it: a generator that runs cannot be closed
-            close()
-
-    enqueued(pull)
-    return left
-
-
-def _each(source: Observable[Any], speaker: Speaker) -> Observable[Item]:
-    return concat_eager(source, lambda thing: _items(thing, speaker))
+        yield Later(failing(no_message(thing)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any, overload
 
 import reactivex as rx
@@ -11,13 +12,14 @@ from reactivex import Observable, abc
 
 from .blocks import Block
 from .bridges import from_async
+from .docstrings import name_of
 from .emitters import Emitter, just
 from .errors import ConfigurationError
 from .flatten import Speaker, flatten
-from .ordering import concat_eager, in_turn
+from .ordering import concat_eager
+from .own_turns import Reply, Turn, TurnBlock, turn_items, within
 from .participants import Emit, Participant, hear
 from .replays import Replay
-from .signatures import name_of
 from .sinks import Sink
 from .streams import MessageStream
 from .transcripts import Item, Transcript
@@ -49,7 +51,13 @@ class FunctionAgent(Participant):
         self._function = function
 
     def turn(self, transcript: Transcript) -> Observable[Item]:
-        return _replied(self, lambda: self._function(transcript))
+        return turn_items(self._reply(transcript))
+
+    def _block(self, transcript: Transcript) -> Item:
+        return TurnBlock(self.id, self._reply(transcript))
+
+    def _reply(self, transcript: Transcript) -> Reply:
+        return partial(_replied, self.id, lambda: self._function(transcript))
 
 
 class LiveAgent(Participant):
@@ -76,18 +84,18 @@ class LiveAgent(Participant):
     def __call__(self, source: Observable[Item]) -> Observable[Item]:
         async def begin(emit: Emit) -> None:
             heard = Replay[Item](source)
-            emit(Block(self.id, self._reply(heard)))
+            emit(TurnBlock(self.id, self._reply(heard)))
             await hear(heard, emit)
 
         return from_async(begin)
 
     def turn(self, transcript: Transcript) -> Observable[Item]:
-        return self._reply(just(transcript))
+        return turn_items(self._reply(just(transcript)))
 
-    def _reply(self, source: Observable[Item]) -> Observable[Item]:
+    def _reply(self, source: Observable[Item]) -> Reply:
         heard = concat_eager(source, _unfolded)
         messages = Replay[MessageStream](message_streams(heard, inputs=True))
-        return _replied(self, lambda: self._function(messages))
+        return partial(_replied, self.id, lambda: self._function(messages))
 
 
 def _unfolded(item: Item) -> Observable[Item]:
@@ -95,10 +103,13 @@ def _unfolded(item: Item) -> Observable[Item]:
     return just(*map(MessageStream.of, item)) if isinstance(item, Transcript) else just(item)
 
 
-def _replied(participant: Participant, reply: Callable[[], Any]) -> Observable[Item]:
+def _replied(id: str, reply: Callable[[], Any], turn: Turn) -> Observable[Item]:
+    around = partial(within, turn)
+
     def start(sink: Sink[Item]) -> abc.DisposableBase:
-        speaker = Speaker("assistant", participant.id)
-        return in_turn(flatten(reply(), speaker)).subscribe(sink)
+        with around():
+            thing = reply()
+        return flatten(thing, Speaker("assistant", id, in_turn=True, around=around)).subscribe(sink)
 
     return Emitter(start)
 

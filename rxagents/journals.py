@@ -28,7 +28,8 @@ JSON lines in UTF-8. The first says what this is, each further one what happened
   (the speaker). `request`: `agent`, `body` (see `ChatRequest.body`), and `constraints` where the model
   has some.
 - `delta`: a string as it is, or a Delta, whose four keys are left out where they are None.
-- `result`: what a tool answered to the `call` of this id. `state`: the content of the `state` marker.
+- `result`: what a tool answered to the `call` of this id. `state`: the content of the `state` marker; of
+  one that enters the conversation the whole `messages`, and in `drop` how many go before them.
 - `end`: `how` is `completed`, `interrupted` (by disposing, too) or `error`; then `error` has the `type`, the
   `message`, in `as` the class of rxagents that it counts as, and what else is known (`status`, …),
   and `where` the places that it passed. A message's has the whole `message`, a run's its `result`.

@@ -1,4 +1,4 @@
-"""All at once, and yet in order: `concat_eager` and `in_turn`."""
+"""All at once, and yet in order: `concat_eager`, `in_turn` and `whole`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .sinks import Sink
 from .transcripts import Item
 from .work import defer
 
-__all__ = ["concat_eager", "in_turn"]
+__all__ = ["concat_eager", "in_turn", "whole"]
 
 T = TypeVar("T")
 
@@ -148,18 +148,17 @@ class _Lane:
 
 def in_turn(source: Observable[Item]) -> Observable[Item]:
     """Starts every message and block at once, and emits each when the one before it has ended."""
+    return concat_eager(source, lambda item: whole(item) if isinstance(item, Replay) else just(item))
 
-    def whole(item: Item) -> Observable[Item]:
-        if not isinstance(item, Replay):
-            return just(item)
 
-        def start(sink: Sink[Item]) -> abc.DisposableBase:
-            hold = item.hold()
-            sink.on_next(item)
-            # deferred: its own readers hear its end before the next one is emitted
-            item.on_end(lambda _: defer(sink.on_completed))
-            return hold
+def whole(item: Replay[Any]) -> Observable[Item]:
+    """A message or block that is started at once; completes when it has ended."""
 
-        return Emitter(start)
+    def start(sink: Sink[Item]) -> abc.DisposableBase:
+        hold = item.hold()
+        sink.on_next(item)
+        # deferred: its own readers hear its end before the next one is emitted
+        item.on_end(lambda _: defer(sink.on_completed))
+        return hold
 
-    return concat_eager(source, whole)
+    return Emitter(start)

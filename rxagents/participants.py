@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Self
 
 from reactivex import Observable
 
-from .blocks import Block, Scope, StateUpdate
-from .bridges import forward, from_async
+from .asked import Asked
+from .askings import ask
+from .blocks import Block
+from .bridges import from_async
 from .errors import ConfigurationError
-from .llm.around import as_worn
-from .llm.requests import LLM, ChatRequest
-from .loops import hop, is_on
-from .places import raisable, unlocated
-from .replays import Replay
+from .flatten import say
+from .hearing import Emit, hear, until_ended
+from .llm.requests import LLM
+from .own_turns import current_turn, within
 from .transcripts import Item, Transcript
+from .variants import variant
 
-__all__ = ["Emit", "Participant", "ask", "check_id", "check_model", "hear", "until_ended"]
+__all__ = ["Emit", "Participant", "ask", "check_id", "check_model", "hear", "is_id", "until_ended"]
 
-Emit = Callable[[Item], None]
+Operator = Callable[[Observable[Item]], Observable[Item]]
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -46,10 +47,75 @@ class Participant(ABC):
         description: What it is good for; a team's model reads it.
     """
 
+    _made_of: tuple[tuple[Any, ...], dict[str, Any]]
+
     def __init__(self, id: str, description: str = "") -> None:
         check_id(id, type(self).__name__)
         self.id = id
         self.description = description
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        made = super().__new__(cls)
+        vars(made)["_made_of"] = (args, kwargs)  # for with_
+        return made
+
+    def with_(self, **changes: Any) -> Self:
+        """A variant of it: the same class, made of the same constructor arguments with these changed.
+
+        ```python
+        precise = bot.with_(id="precise", temperature=0)
+        ```
+
+        What was changed on the participant itself after it was made is not taken over.
+
+        Args:
+            changes: Constructor arguments by name.
+
+        Raises:
+            ConfigurationError: Its class takes no such argument.
+        """
+        args, kwargs = self._made_of
+        return variant(type(self), repr(self), args, kwargs, changes)
+
+    def ask(self, *things: Any, eager: bool | None = None) -> Asked:
+        """Asks it something: a conversation of its own, run once and read as often as one likes.
+
+        `await bot.ask("Why?")` is its last Message; `bot.ask("Why?").pipe(text())` are its tokens. It
+        may be said to another agent, or replied with: then its block stands in the reply.
+
+        What is asked within the turn of a function agent belongs to that turn: when the turn ends, what
+        is still open is interrupted, and what was not replied with is counted as the turn's usage.
+
+        Args:
+            things: What is said to it, as `say` takes it: strings, messages, a Transcript, other asks.
+            eager: Start it at once; if not, it starts with its first reader. By default at once within
+                the turn of a function agent, else with the first reader.
+
+        Raises:
+            InputError: At once for what can be seen to be no message.
+        """
+        turn = current_turn()
+        asked = Asked(self(say(*things)), partial(within, turn))
+        if turn is not None:
+            turn.asks.append(asked)
+            if turn.loop is not None:
+                asked.bind(turn.loop)
+        if eager or (eager is None and turn is not None):
+            asked.begin()
+        return asked
+
+    def pipe(self, *operators: Operator) -> Participant:
+        """The same participant with operators behind it, such as `errors_as_messages()`.
+
+        It keeps its id, and so can be a member of a team.
+
+        Raises:
+            ConfigurationError: One of them is no operator.
+        """
+        for operator in operators:
+            if not callable(operator):
+                raise ConfigurationError(f"{self!r}: pipe takes operators, not {type(operator).__name__}")
+        return _Piped(self, operators) if operators else self
 
     def __call__(self, source: Observable[Item]) -> Observable[Item]:
         async def take_turn(emit: Emit) -> None:
@@ -70,9 +136,40 @@ class Participant(ABC):
         return f"<{type(self).__name__} {self.id}>"
 
 
+class _Piped(Participant):
+    """A participant with operators behind it; in all else it is that participant."""
+
+    def __init__(self, participant: Participant, operators: tuple[Operator, ...]) -> None:
+        super().__init__(participant.id, participant.description)
+        self._participant = participant
+        self._operators = operators
+
+    def with_(self, **changes: Any) -> Self:
+        return type(self)(self._participant.with_(**changes), self._operators)
+
+    def __call__(self, source: Observable[Item]) -> Observable[Item]:
+        return self._participant(source).pipe(*self._operators)
+
+    def turn(self, transcript: Transcript) -> Observable[Item]:
+        return self._participant.turn(transcript).pipe(*self._operators)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        return getattr(self._participant, name)
+
+    def __repr__(self) -> str:
+        return f"{self._participant!r} with {len(self._operators)} operators behind it"
+
+
+def is_id(id: object) -> bool:
+    """Whether it can name a block or a speaker."""
+    return isinstance(id, str) and _ID.fullmatch(id) is not None
+
+
 def check_id(id: object, what: str) -> None:
     """Refuses what cannot name a block or a speaker."""
-    if not isinstance(id, str) or not _ID.fullmatch(id):
+    if not is_id(id):
         raise ConfigurationError(
             f"{what}: the id {id!r} is not made of 1 to 64 letters, digits, '_' or '-'; choose another"
         )
@@ -85,95 +182,3 @@ def check_model(what: str, llm: LLM) -> LLM:
             f"{what}: llm is a {type(llm).__name__}; give a model, such as OpenAILLM(...)"
         )
     return llm
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """What was heard: the items, what they came to, and whether one of them stopped the whole run."""
-
-    items: list[Item]
-    transcript: Transcript
-    run_stopped: bool
-
-
-async def hear(source: Observable[Item], emit: Emit) -> Heard:
-    """Hears a conversation to its end, and gives what it came to.
-
-    What has begun is held until then, so that it runs at once. StateUpdates are emitted again as
-    they come, and at the end, be it a failure, one with what the messages and blocks brought beside
-    their words: usage, variables, log. A stop of the whole run that was asked for inside a block is
-    passed on too.
-
-    Raises:
-        Exception: What the source, or the first of its items, failed with.
-    """
-    items: list[Item] = []
-    replays: list[Replay[Any]] = []
-    holds: list[Any] = []
-
-    def note(item: Item) -> None:
-        items.append(item)
-        if isinstance(item, StateUpdate):
-            emit(item)
-        elif isinstance(item, Replay):
-            replays.append(item)
-            holds.append(item.hold())
-
-    try:
-        await forward(source, note)
-        for replay in replays:
-            await until_ended(replay)
-    finally:
-        for hold in holds:
-            hold.dispose()
-        whole, beside = Transcript().fold_all(items), Transcript().fold_all(replays)
-        if beside.usage or beside.variables or beside.log:
-            # with the values that hold at last: an update between the blocks may have set them again
-            variables = {name: whole.variables[name] for name in beside.variables}
-            emit(StateUpdate("usage", usage=beside.usage, variables=variables, log=beside.log))
-    stops = [
-        item if isinstance(item, StateUpdate) else item.escaping_stop
-        for item in items
-        if isinstance(item, StateUpdate | Scope)
-    ]
-    run_stops = [stop for stop in stops if stop is not None and stop.stop is not None and stop.scope == "run"]
-    for stop in run_stops:
-        if stop not in items:
-            emit(stop)
-    return Heard(items, whole, bool(run_stops))
-
-
-async def ask(llm: LLM, request: ChatRequest, emit: Callable[[Any], None]) -> None:
-    """Asks a model, with all that is worn around it, and emits its answer as it comes.
-
-    Raises:
-        ConfigurationError: It is no model: it gave no observable.
-        Exception: What the model raises or fails with.
-    """
-    try:
-        answer = as_worn(llm)(request)
-        if not isinstance(answer, Observable):
-            raise ConfigurationError(
-                f"the model of {request.agent} gave {type(answer).__name__}; a model gives an observable "
-                "of deltas or strings, such as rx.of('Hello')"
-            )
-        await forward(answer, emit)
-    except Exception as error:
-        error = unlocated(raisable(error, f"the model of {request.agent}"))
-        raise error
-
-
-async def until_ended(replay: Replay[Any]) -> None:
-    """Waits as a witness: neither starts the replay nor keeps it alive. Raises its error."""
-    if not replay.ended:
-        loop = asyncio.get_running_loop()
-        ended: asyncio.Future[None] = loop.create_future()
-
-        def settle() -> None:
-            if not ended.done():
-                ended.set_result(None)
-
-        replay.on_end(lambda _: settle() if is_on(loop) else hop(loop, settle))
-        await ended
-    if replay.error is not None:
-        raise replay.error

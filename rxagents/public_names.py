@@ -4,20 +4,38 @@ from __future__ import annotations
 
 from .agents import Agent
 from .blocks import Block, StateUpdate
+from .coding_agents import LocalCodingAgent
+from .content_parts import file_part, image_part, text_part
+from .contexts import Context
 from .conversations import Conversation
+from .cuts import (
+    LastNMessagesStrategy,
+    PipelineConversationReadingStrategy,
+    TokenBudgetStrategy,
+    TopKLastNMessagesStrategy,
+)
 from .errors import *  # noqa: F403
 from .errors import __all__ as _errors
-from .flatten import say, stream
+from .flatten import say, stream, unordered
 from .functions import agent, as_agent
+from .histories import History, InMemoryHistory, MarkdownHistory, SQLiteHistory
 from .inputs import WorkflowInput
 from .llm import LLM, AzureOpenAILLM, ChatRequest, LLMConstraints, OpenAILLM, ScriptedLLM
 from .loops import on_dropped
 from .operators import Mark, Marker
+from .partial_types import partial_model
 from .runs import Run, RunResult
+from .strategies import AllMessagesStrategy, Reading
 from .streams import MessageStream
-from .teams import Team
+from .summaries import SummarizeMessagesStrategy
+from .teams import Chain, Loop, PlannedTeam, Sequence, Team
 from .tools import Tool
 from .transcripts import Transcript
+from .update_strategies import (
+    AppendMessagesUpdateStrategy,
+    NoopUpdateStrategy,
+    ReplaceLastMessageUpdateStrategy,
+)
 from .users import User
 from .values import (
     AssistantMessage,
@@ -33,28 +51,48 @@ from .workflows import Workflow
 
 __all__ = [
     "Agent",
+    "AllMessagesStrategy",
+    "AppendMessagesUpdateStrategy",
     "AssistantMessage",
     "AzureOpenAILLM",
     "Block",
+    "Chain",
     "ChatRequest",
     "Completion",
+    "Context",
     "Conversation",
     "Delta",
     "FunctionResult",
+    "History",
+    "InMemoryHistory",
     "LLM",
     "LLMConstraints",
+    "LastNMessagesStrategy",
+    "LocalCodingAgent",
+    "Loop",
     "Mark",
     "Marker",
+    "MarkdownHistory",
     "Message",
     "MessageStream",
+    "NoopUpdateStrategy",
     "OpenAILLM",
+    "PipelineConversationReadingStrategy",
+    "Reading",
+    "ReplaceLastMessageUpdateStrategy",
+    "PlannedTeam",
     "Run",
     "RunResult",
+    "SQLiteHistory",
     "ScriptedLLM",
+    "Sequence",
     "StateUpdate",
+    "SummarizeMessagesStrategy",
     "SystemMessage",
     "Team",
+    "TokenBudgetStrategy",
     "Tool",
+    "TopKLastNMessagesStrategy",
     "Transcript",
     "Usage",
     "User",
@@ -63,8 +101,13 @@ __all__ = [
     "WorkflowInput",
     "agent",
     "as_agent",
+    "file_part",
+    "image_part",
     "on_dropped",
+    "partial_model",
     "say",
     "stream",
+    "text_part",
+    "unordered",
     *_errors,
 ]

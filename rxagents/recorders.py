@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Self
 
 from reactivex import abc
@@ -128,7 +129,10 @@ class _Notes(CompositeDisposable):
         self.add(listen(stream, self._sink.loop, on_next, end, end))
 
     def state(self, update: StateUpdate, frame: int) -> None:
-        data = self._redaction.value(update.to_dict())
+        data = self._redaction.value(replace(update, messages=()).to_dict())
+        if update.messages:  # what was said, which the hook is to see as such
+            kept = [self._kept(message.to_dict()) for message in update.messages]
+            data["messages"] = [message for message in kept if message is not None]
         self._write("state", frame, kind=update.kind, data=data)
 
     def enter(self, block: Block, frame: int) -> int:

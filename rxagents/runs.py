@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Generator
 from typing import Any
@@ -12,6 +13,7 @@ from .conversations import Conversation
 from .loops import is_on, retain, shared_loop
 from .operators import Marker, Shared, answer, markers
 from .participants import until_ended
+from .replays import Replay
 from .transcripts import Item, Transcript
 from .values import Message, Usage
 from .walks import last_message
@@ -126,6 +128,14 @@ class Run(Shared):
         """Says that the inputs are in: what comes now is what they came to."""
         self._asked = self.length
 
+    async def told(self) -> None:
+        """Waits until all coroutines have ended that `on_message` has called with its messages."""
+        if self._conversation.tells:
+            for item in self.items:
+                if isinstance(item, Replay):
+                    await _quietly_ended(item)
+            await self._conversation.told()
+
     def read_by(self, has_left: Callable[[], bool]) -> None:
         """Says how to see, from any thread, whether its only reader has left it."""
         self._reader_left = has_left
@@ -161,7 +171,7 @@ class Run(Shared):
         return not self.ended and not self._bound_loop().is_closed()
 
     def _append(self, item: Item) -> None:
-        self._conversation.follow(item)
+        self._conversation.follow(item, driven=True)
         super()._append(item)
 
     def _settle(self) -> None:
@@ -175,6 +185,11 @@ class Run(Shared):
         )
         # the conversation takes its messages over, and need not follow the run's items any more
         _ = self._conversation.transcript
+
+
+async def _quietly_ended(replay: Replay[Any]) -> None:
+    with contextlib.suppress(Exception):  # the run fails with it by itself
+        await until_ended(replay)
 
 
 def _stays() -> bool:

@@ -18,35 +18,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 
+from .contexts import Context
+from .docstrings import docstring_of, origin_of, texts_of
 from .errors import ConfigurationError, ToolArgumentsError
+from .transcripts import Transcript
 
-__all__ = ["Signature", "fits_as_name", "name_of", "origin_of"]
+__all__ = ["Signature", "fits_as_name"]
 
-_fields_of_docstring = re.compile(r"\*{0,2}(\w+)(?:\s*\(.*?\))?\s*:\s*(.*)")
-_section = re.compile(r"[A-Z]\w*(?: \w+)?:")
 
 
 def fits_as_name(name: str) -> bool:
     """Whether OpenAI's API takes the name for a function: 1 to 64 of `A-Z a-z 0-9 _ -`."""
     return re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) is not None
-
-
-def name_of(function: Callable[..., Any]) -> str:
-    """The function's own name, or the class of a callable object."""
-    bare = _without_partial(function)
-    return str(getattr(bare, "__name__", type(bare).__name__))
-
-
-def origin_of(function: Callable[..., Any]) -> Callable[..., Any]:
-    """What bears the docstring and the annotations: a partial's function, an object's `__call__`."""
-    bare = _without_partial(function)
-    return bare if inspect.isroutine(bare) or inspect.isclass(bare) else type(bare).__call__
-
-
-def _without_partial(function: Callable[..., Any]) -> Callable[..., Any]:
-    while isinstance(function, functools.partial):
-        function = function.func
-    return function
 
 
 class Signature:
@@ -61,6 +44,8 @@ class Signature:
     Attributes:
         summary: The first paragraph of the docstring, or an empty text.
         schema: The JSON schema of an object with the parameters as its properties.
+        given: The parameters that the model does not fill: those annotated as `Context` or
+            `Transcript`, with which of the two.
         is_async: Whether calling gives an awaitable, as far as the signature tells.
 
     Raises:
@@ -70,7 +55,7 @@ class Signature:
     def __init__(self, function: Callable[..., Any], *, tool: str) -> None:
         self._tool = tool
         origin = origin_of(function)
-        self.summary, texts = _read_docstring(_docstring(function))
+        self.summary, texts = texts_of(docstring_of(function))
         try:
             signature = inspect.signature(function)
         except (TypeError, ValueError, NameError) as error:
@@ -82,6 +67,7 @@ class Signature:
         fields: dict[str, Any] = {}
         self._names: dict[str, str] = {}
         self._own_default: set[str] = set()
+        self.given: dict[str, type[Context | Transcript]] = {}
         for parameter in signature.parameters.values():
             if parameter.name in bound:
                 continue
@@ -90,6 +76,9 @@ class Signature:
                 annotation = resolve(parameter.annotation)
             except Exception as error:
                 self._refuse(parameter.name, f"its annotation cannot be resolved: {error}", error)
+            if (kind := _given(annotation)) is not None:
+                self.given[parameter.name] = kind
+                continue
             field = f"p{len(fields)}"
             fields[field] = _field(parameter, annotation, texts.get(parameter.name))
             self._names[field] = parameter.name
@@ -175,6 +164,16 @@ def _field(parameter: inspect.Parameter, annotation: Any, text: str | None) -> t
     return annotation, Field(**options)
 
 
+def _given(annotation: Any) -> type[Context | Transcript] | None:
+    """Context or Transcript, also as `Annotated[Context, …]` or `Context | None`."""
+    kinds = (annotation, *map(_plain, get_args(annotation)))
+    return next((kind for kind in (Context, Transcript) if kind in kinds), None)
+
+
+def _plain(annotation: Any) -> Any:
+    return annotation.__origin__ if get_origin(annotation) is Annotated else annotation
+
+
 def _text_of(annotation: Any) -> str | None:
     """The first string among the metadata, also of `Annotated[T, "text"] | None`."""
     if get_origin(annotation) is Annotated:
@@ -210,38 +209,3 @@ def _gives_awaitable(function: Callable[..., Any], returns: Any, resolve: Callab
         return False  # a tool need not say what it returns, so it may say it badly
     kind = get_origin(annotation) or annotation
     return inspect.isclass(kind) and issubclass(kind, Awaitable)
-
-
-def _docstring(function: Callable[..., Any]) -> str:
-    origin, bare = origin_of(function), _without_partial(function)
-    # `getdoc` would find the text "Call self as a function." for a `__call__` that has none.
-    own = "" if origin is bare else inspect.cleandoc(origin.__doc__ or "")
-    return own or inspect.getdoc(bare) or ""
-
-
-def _read_docstring(doc: str) -> tuple[str, dict[str, str]]:
-    """The first paragraph, and the texts of the parameters in a Google-style `Args:` section."""
-    lines = doc.splitlines()
-    summary: list[str] = []
-    for line in lines:
-        if not line.strip() or _section.fullmatch(line.strip()):
-            break
-        summary.append(line.strip())
-
-    texts: dict[str, list[str]] = {}
-    entry: list[str] = []
-    margin: int | None = None
-    indent: int | None = None
-    for line in lines:
-        depth = len(line) - len(line.lstrip())
-        if line.strip() in ("Args:", "Arguments:", "Parameters:"):
-            margin, indent = depth, None
-        elif margin is not None and line.strip():
-            if depth <= margin:
-                break
-            indent = depth if indent is None else indent
-            begins = _fields_of_docstring.fullmatch(line.strip()) if depth <= indent else None
-            if begins:
-                entry = texts.setdefault(begins[1], [])
-            entry.append(begins[2] if begins else line.strip())
-    return " ".join(summary), {name: " ".join(filter(None, parts)) for name, parts in texts.items()}

@@ -13,6 +13,7 @@ from .assembly import assemble
 from .emitters import Emitter
 from .errors import InputError
 from .inlets import listen
+from .message_kinds import PLAIN, MessageKind
 from .replays import Replay
 from .sinks import Sink
 from .values import Completion, Delta, FunctionResult, Message, Role, delta
@@ -52,6 +53,11 @@ class MessageStream(Replay[Delta | FunctionResult]):
         name: The speaker, for an agent its id.
         role: The speaker's role.
         id: Of this message; made if not given.
+        kind: The class of message that it ends as, with the fields that the tokens do not tell.
+
+    Attributes:
+        parsed: Set before it ends: what its content was parsed to, the `parsed` of its Message.
+        result: Its Message, once it has ended.
     """
 
     def __init__(
@@ -61,18 +67,21 @@ class MessageStream(Replay[Delta | FunctionResult]):
         name: str | None = None,
         role: Role = "assistant",
         id: str | None = None,
+        kind: MessageKind = PLAIN,
     ) -> None:
         super().__init__(source)
         self.id = id or new_id()
+        self.kind = kind
         self.name = name
         self.role: Role = role
+        self.parsed: Any = None
         self.result: Message | None = None
         self._completions: list[Completion] = []
 
     @classmethod
     def of(cls, message: Message, *, id: str | None = None) -> MessageStream:
         """A finished message as a stream: one delta that carries all of it."""
-        stream = cls(None, name=message.name, role=message.role, id=id)
+        stream = cls(None, name=message.name, role=message.role, id=id, kind=MessageKind.of(message))
         calls = [{**call.model_dump(), "index": index} for index, call in enumerate(message.tool_calls)]
         parts: dict[str, Any] = (
             {"content_parts": message.content} if isinstance(message.content, list) else {}
@@ -81,7 +90,7 @@ class MessageStream(Replay[Delta | FunctionResult]):
         if any(whole.values()):
             stream._items = [whole]
         stream.ended = stream._started = True
-        stream.result = message
+        stream.result, stream.parsed = message, message.parsed
         return stream
 
     def speak_as(self, name: str | None) -> None:
@@ -145,7 +154,14 @@ class MessageStream(Replay[Delta | FunctionResult]):
         )
 
     def _settle(self) -> None:
-        self.result = self.assembled()
+        said = self.assembled()
+        try:
+            made = self.kind.part(said) if self.interrupted or self.error else self.kind.made(said)
+        except Exception:
+            # the stream fails with it, and keeps what was said
+            self.result = self.kind.kept(said.model_copy(update={"finish_reason": "error"}))
+            raise
+        self.result = made if self.parsed is None else made.with_parsed(self.parsed)
 
     def __repr__(self) -> str:
         state = "interrupted" if self.interrupted else "failed" if self.error else "ended"

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from .contexts import Context
 from .errors import ConfigurationError, ToolArgumentsError, ToolError, ToolTimeoutError, UnknownToolError
 from .limits import Limit
 from .tools import OnDropped, Tool
@@ -61,12 +62,18 @@ class Toolbox:
         return len(self._tools)
 
     async def answer(
-        self, call: ToolCall, *, limit: Limit | None = None, on_dropped: OnDropped | None = None
+        self,
+        call: ToolCall,
+        *,
+        context: Context | None = None,
+        limit: Limit | None = None,
+        on_dropped: OnDropped | None = None,
     ) -> FunctionResult:
         """Answers a model's call; what goes wrong is put into words for the model, never raised.
 
         Args:
             call: The call, as the model made it.
+            context: The conversation that it is called in.
             limit: Bounds the threads that are out at once.
             on_dropped: Gets what the function raises after it was cancelled or its thread abandoned.
         """
@@ -75,7 +82,9 @@ class Toolbox:
         try:
             if tool is None:
                 raise UnknownToolError(f"there is no tool {name!r}")
-            text = await tool.call(call.function.get("arguments", ""), limit=limit, on_dropped=on_dropped)
+            text = await tool.call(
+                call.function.get("arguments", ""), context=context, limit=limit, on_dropped=on_dropped
+            )
         except ToolError as error:
             text = f"Error: {error}\n{self._advice(error, tool)}"
         return FunctionResult(name=name, result=text, id=call.id)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
-from collections.abc import Callable
-from enum import Enum
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Any
 
-from pydantic_core import to_json
-
+from .contexts import Context, TurnState
+from .docstrings import name_of, origin_of
 from .errors import ConfigurationError, ToolArgumentsError, ToolFailedError, ToolTimeoutError
 from .limits import Limit
 from .places import words
-from .signatures import Signature, fits_as_name, name_of, origin_of
+from .signatures import Signature, fits_as_name
 from .threads import call_in_thread
+from .tool_results import DONE, encoded, parted
+from .transcripts import Transcript
 
 __all__ = ["OnDropped", "Tool"]
 
@@ -26,11 +28,13 @@ class Tool:
     """A function that a model may call.
 
     The JSON schema comes from the signature. `Annotated[T, "text"]` or `Annotated[T, Field(...)]`
-    describes a parameter; without, the entry of a Google-style `Args:` section does.
+    describes a parameter; without, the entry of a Google-style `Args:` section does. A parameter
+    annotated as `Context` or `Transcript` is not the model's to fill: it gets what the calling agent
+    heard, and may change variables through a Context.
 
     Args:
-        function: A function, method, partial or callable object, plain or async. All its parameters
-            must be passable by name.
+        function: A function, method, partial, callable object or async generator function, plain or
+            async. All its parameters must be passable by name.
         name: By default the function's own, or the class of a callable object.
         description: What the model reads. By default the first paragraph of the docstring.
         timeout: Seconds that a call may take on the loop's time, waiting for a thread included.
@@ -41,6 +45,7 @@ class Tool:
         parameters: The JSON schema of the arguments. Not to be changed.
         definition: The wire form, as in the `tools` of OpenAI's chat completions. Not to be changed.
         is_async: Whether it is called on the event loop, and not in a thread.
+        streams: Whether it is an async generator function.
 
     Raises:
         ConfigurationError: The name, a parameter or the timeout does not do; the text says which.
@@ -66,13 +71,12 @@ class Tool:
             raise ConfigurationError(
                 f"the tool {self.name!r}: timeout must be seconds from 0 on, or None; it is {timeout!r}"
             )
-        if inspect.isasyncgenfunction(origin_of(function)):
-            raise ConfigurationError(f"the tool {self.name!r} is an async generator; a tool answers once")
         self.timeout = timeout
+        self.streams = inspect.isasyncgenfunction(origin_of(function))
         self._signature = Signature(function, tool=self.name)
         self.description = self._signature.summary if description is None else description
         self.parameters = self._signature.schema
-        self.is_async = self._signature.is_async
+        self.is_async = self._signature.is_async or self.streams
         self.definition: dict[str, Any] = {
             "type": "function",
             "function": {
@@ -83,16 +87,24 @@ class Tool:
         }
 
     async def call(
-        self, arguments: str, *, limit: Limit | None = None, on_dropped: OnDropped | None = None
+        self,
+        arguments: str,
+        *,
+        context: Context | None = None,
+        limit: Limit | None = None,
+        on_dropped: OnDropped | None = None,
     ) -> str:
         """Calls the function and gives its result as text.
 
         An async function runs on the running loop, any other in a thread (`call_in_thread`); an
         awaitable that a function returns is awaited on the loop. A text is given as it is, anything
-        else as JSON: None as `null`, an enum as its value, what JSON does not know as its `str`.
+        else as JSON: None as `null`, an enum as its value, what JSON does not know as its `str`. What
+        an async generator yields is its progress, and the last of it its result. StateUpdates that it
+        returns, by themselves or in a tuple, or yields, change the conversation and are no result.
 
         Args:
             arguments: JSON text, as the model sent it; an empty one counts as `{}`.
+            context: The conversation that it is called in; by default an empty one.
             limit: Bounds the threads that are out at once.
             on_dropped: Gets what the function raises after it was cancelled or its thread abandoned.
 
@@ -104,13 +116,15 @@ class Tool:
         """
         try:
             async with asyncio.timeout(self.timeout):
-                return await self._call(arguments, limit, on_dropped)
+                return await self._call(arguments, context or Context(TurnState(Transcript())), limit, on_dropped)
         except TimeoutError as error:
             raise ToolTimeoutError(
                 f"the tool {self.name!r} did not answer within {self.timeout:g} s"
             ) from error
 
-    async def _call(self, arguments: str, limit: Limit | None, on_dropped: OnDropped | None) -> str:
+    async def _call(
+        self, arguments: str, context: Context, limit: Limit | None, on_dropped: OnDropped | None
+    ) -> str:
         # Everything that the tool itself raises becomes a ToolError here, within the timeout's scope:
         # so a TimeoutError that leaves the scope can only be ours.
         try:
@@ -119,13 +133,19 @@ class Tool:
             raise
         except Exception as error:  # a validator of the tool's own types may raise anything
             raise self._failed(error) from error
+        for name, kind in self._signature.given.items():
+            values[name] = context if kind is Context else context.transcript
         before = _cancel_requests()
         try:
-            if self.is_async:
+            if self.streams:
+                result = await self._last(self.function(**values), context)
+            elif self.is_async:
                 result = self.function(**values)
             else:
-                result = await call_in_thread(lambda: self._run(values), limit=limit, on_dropped=on_dropped)
-            text = _encode(await result if inspect.isawaitable(result) else result)
+                result = await call_in_thread(
+                    lambda: self._run(values, context), limit=limit, on_dropped=on_dropped
+                )
+            text = self._told(await result if inspect.isawaitable(result) else result, context)
         except (Exception, SystemExit) as error:
             if _cancel_requests() > before:
                 if on_dropped is not None:
@@ -142,10 +162,32 @@ class Tool:
             raise asyncio.CancelledError
         return text
 
-    def _run(self, values: dict[str, Any]) -> Any:
+    def _run(self, values: dict[str, Any], context: Context) -> Any:
         # Encoding belongs into the thread too: results can be large, and iterators run here.
         result = self.function(**values)
-        return result if inspect.isawaitable(result) else _encode(result)
+        return result if inspect.isawaitable(result) else self._told(result, context)
+
+    async def _last(self, yielded: AsyncGenerator[Any], context: Context) -> Any:
+        result: Any = None
+        async with aclosing(yielded) as values:
+            async for value in values:
+                rest, changes = parted(value)
+                for change in changes:
+                    context.emit(change)
+                if changes and rest == DONE:
+                    result = rest if result is None else result
+                    continue
+                context.progress(encoded(rest))
+                result = rest
+        return result
+
+    @staticmethod
+    def _told(result: Any, context: Context) -> str:
+        rest, changes = parted(result)
+        text = encoded(rest)
+        for change in changes:
+            context.emit(change)
+        return text
 
     def _failed(self, error: BaseException) -> ToolFailedError:
         return ToolFailedError(f"the tool {self.name!r} failed: {type(error).__name__}: {words(error)}")
@@ -161,11 +203,3 @@ def _cancel_requests() -> int:
 
 def _is_duration(timeout: object) -> bool:
     return isinstance(timeout, int | float) and timeout >= 0 and math.isfinite(timeout)
-
-
-def _encode(result: object) -> str:
-    if isinstance(result, Enum):
-        result = result.value
-    if isinstance(result, str):
-        return str.__str__(result)
-    return to_json(result, fallback=str, inf_nan_mode="strings").decode()

@@ -1,52 +1,27 @@
-"""Transcript, the fold of items, and Conversation, the small holder that a workflow keeps.
+"""Transcript: the fold of items.
 
 A Transcript is a version of a shared append-only ledger: a ledger and how much of it counts. The
 newest version appends in place, any other copies first; so a fork costs nothing, and a turn costs
-what the turn added.
+what the turn added. What takes messages away copies as well, since older versions still read them.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from itertools import islice
 from types import MappingProxyType
-from typing import Any, NamedTuple, overload
+from typing import Any, overload
 
 from .blocks import Block, Scope, StateUpdate
 from .errors import InputError
+from .ledgers import Fold, Ledger, counts, says_something
 from .streams import MessageStream, new_id
 from .values import Message, Usage
 
-__all__ = ["Transcript"]
+__all__ = ["Item", "Transcript", "counts"]
 
 Item = Any  # MessageStream | Block | StateUpdate | Transcript
-
-
-class _Fold(NamedTuple):
-    """What one item came to."""
-
-    id: str
-    messages: tuple[Message, ...] = ()
-    log: tuple[tuple[Any, ...], ...] = ()
-    variables: Mapping[str, Any] | None = None
-    usage: Usage | None = None
-    replaces: bool = False  # the message before it goes
-
-
-class _Ledger:
-    """The shared lists; `seen` says at which fold an item's id came in."""
-
-    __slots__ = ("folds", "lock", "log", "messages", "seen")
-
-    def __init__(self) -> None:
-        # versions may be folded on from several threads: a run's on its loop, a reader's on its own
-        self.lock = threading.Lock()
-        self.messages: list[Message] = []
-        self.log: list[tuple[Any, ...]] = []
-        self.seen: dict[str, int] = {}
-        self.folds: list[_Fold] = []
 
 
 class Transcript(Sequence[Message]):
@@ -63,7 +38,7 @@ class Transcript(Sequence[Message]):
     usage: Usage
 
     def __init__(self) -> None:
-        self._ledger = _Ledger()
+        self._ledger = Ledger()
         self._said = self._logged = self._folds = 0
         self.variables = MappingProxyType({})
         self.usage = Usage()
@@ -128,7 +103,8 @@ class Transcript(Sequence[Message]):
     def fold(self, item: Item) -> Transcript:
         """This transcript and one more item; of a block all that has ended, in its order.
 
-        An item that is still open, or was folded before, adds nothing.
+        An item that is still open, or was folded before, adds nothing. Of a block that stands aside
+        only the usage and the log count.
         """
         return self.fold_all((item,))
 
@@ -136,25 +112,26 @@ class Transcript(Sequence[Message]):
         """This transcript and the items, left to right."""
         version = self
         # with a stack of its own: blocks may nest deeper than Python's stack
-        stack: list[Iterator[Item]] = [iter(items)]
+        stack: list[tuple[Iterator[Item], bool]] = [(iter(items), False)]
         while stack:
-            item = next(stack[-1], None)
+            inside, aside = stack[-1]
+            item = next(inside, None)
             if item is None:
                 stack.pop()
             elif isinstance(item, Transcript):
-                version = version._and(item)
+                version = version._and(item, aside)
+            elif isinstance(item, Block) and item.entry == "replace_last" and not aside:
+                if item.ended and not version.has(item.id):
+                    version = version._with(Fold(item.id, drop=1 if says_something(item) else 0))
+                    stack.append((iter(item.items), False))
             elif isinstance(item, Scope):
-                if not isinstance(item, Block) or item.entry == "append":
-                    stack.append(iter(item.items))
-                elif item.entry == "replace_last" and item.ended and not version.has(item.id):
-                    version = version._with(_Fold(item.id, replaces=_says_something(item)))
-                    stack.append(iter(item.items))
+                hidden = isinstance(item, Block) and item.entry == "aside"
+                stack.append((iter(item.items), aside or hidden))
             elif isinstance(item, StateUpdate):
-                if not version.has(item.id):
-                    version = version._with(_Fold(item.id, (), item.log, item.variables, item.usage))
+                version = version._once(_fold_of(item), aside)
             elif isinstance(item, MessageStream):
-                if item.ended and item.result is not None and not version.has(item.id):
-                    version = version.with_message(item.result, id=item.id)
+                if item.ended and item.result is not None:
+                    version = version._once(_said(item.id, item.result), aside)
             else:
                 raise InputError(
                     f"{type(item).__name__} is no item of a conversation; say({item!r:.40}) makes one of it"
@@ -163,45 +140,63 @@ class Transcript(Sequence[Message]):
 
     def with_message(self, message: Message, *, id: str | None = None) -> Transcript:
         """This transcript and one more message. One that was cut before anything came adds nothing."""
-        said = (message,) if counts(message) else ()
-        return self._with(_Fold(id or new_id(), said, usage=message.usage))
+        return self._once(_said(id or new_id(), message))
 
     def with_variables(self, variables: Mapping[str, Any]) -> Transcript:
         """This transcript with these context variables set."""
-        return self._with(_Fold(new_id(), variables=dict(variables)))
+        return self._with(Fold(new_id(), variables=dict(variables)))
 
-    def _and(self, other: Transcript) -> Transcript:
+    def reduced_to(self, messages: Iterable[Message]) -> Transcript:
+        """These messages in place of those that are here, with the variables; without usage and log.
+
+        A message that is here already counts as the same item there.
+        """
+        ids = {id(message): fold for fold, message in self._ledger.origins(self._folds)}
+        folds: dict[str, Fold] = {}
+        for message in messages:
+            fold = ids.get(id(message), "")
+            # two that came as one item, and do not stand together any more, are two
+            key = fold if fold and (fold not in folds or fold == next(reversed(folds))) else new_id()
+            before = folds[key].messages if key in folds else ()
+            folds[key] = Fold(key, (*before, message))
+        version = reduce(Transcript._with, folds.values(), Transcript())
+        return version.with_variables(self.variables) if self.variables else version
+
+    def _and(self, other: Transcript, aside: bool = False) -> Transcript:
         """This transcript and all that was folded into the other: what a transcript means as an item."""
-        if not self._folds:
+        if not (self._folds or aside):
             return other
-        if other._ledger is self._ledger:  # two versions of one history
+        if other._ledger is self._ledger and not aside:  # two versions of one history
             return other if other._folds > self._folds else self
         version = self
         for fold in islice(other._ledger.folds, other._folds):
-            if not version.has(fold.id):
-                version = version._with(fold)
+            version = version._once(fold, aside or fold.aside)
         return version
 
-    def _with(self, fold: _Fold) -> Transcript:
+    def _once(self, fold: Fold, aside: bool = False) -> Transcript:
+        """The version that follows, if the item is new. One that stood aside before is paid for."""
+        if self.has(fold.id):
+            return self
+        paid = self.has(fold.beside.key)
+        if aside:
+            return self if paid or not (fold.usage or fold.log) else self._with(fold.beside)
+        return self._with(fold._replace(log=(), usage=None) if paid else fold)
+
+    def _with(self, fold: Fold) -> Transcript:
         """The version that follows: in place if this is the newest, on a copy if it is not.
 
         Where the ledger has gone on with this very item, as when a run folds what its team has
         folded already, there is nothing to add.
         """
         version = self._twin()
+        drop = min(fold.drop, self._said)
         with self._ledger.lock:
             ledger = self._ledger
-            if ledger.seen.get(fold.id) != self._folds:
-                if fold.replaces or len(ledger.folds) != self._folds:
-                    ledger = version._ledger = self._copied()
-                if fold.replaces:
-                    del ledger.messages[-1:]
-                ledger.messages.extend(fold.messages)
-                ledger.log.extend(fold.log)
-                ledger.seen[fold.id] = self._folds
-                ledger.folds.append(fold)
-        gone = 1 if fold.replaces and self._said else 0
-        version._said += len(fold.messages) - gone
+            if not ledger.has_at(self._folds, fold):
+                if drop or len(ledger.folds) != self._folds:
+                    ledger = version._ledger = ledger.copied(self._said, self._logged, self._folds)
+                ledger.add(fold)
+        version._said += len(fold.messages) - drop
         version._logged += len(fold.log)
         version._folds += 1
         if fold.variables:
@@ -217,33 +212,16 @@ class Transcript(Sequence[Message]):
         twin.variables, twin.usage = self.variables, self.usage
         return twin
 
-    def _copied(self) -> _Ledger:
-        ledger = _Ledger()
-        ledger.messages = self._ledger.messages[: self._said]
-        ledger.log = self._ledger.log[: self._logged]
-        ledger.folds = self._ledger.folds[: self._folds]
-        ledger.seen = {fold.id: at for at, fold in enumerate(ledger.folds)}
-        return ledger
 
-
-def _refolded(folds: list[_Fold]) -> Transcript:
+def _refolded(folds: list[Fold]) -> Transcript:
     return reduce(Transcript._with, folds, Transcript())
 
 
-def counts(message: Message) -> bool:
-    """Whether it is a message of the conversation: one that was cut before anything came is none."""
-    cut = message.finish_reason in ("interrupted", "error")
-    return not cut or bool(message.content or message.steps or message.refusal or message.tool_calls)
+def _said(id: str, message: Message) -> Fold:
+    return Fold(id, (message,) if counts(message) else (), usage=message.usage)
 
 
-def _says_something(block: Block) -> bool:
-    """Whether there is anything in it to put in the place of another message."""
-    stack: list[Scope] = [block]
-    while stack:
-        for item in stack.pop().items:
-            if isinstance(item, MessageStream):
-                if item.result is not None and counts(item.result):
-                    return True
-            elif isinstance(item, Scope) and not (isinstance(item, Block) and item.entry == "aside"):
-                stack.append(item)
-    return False
+def _fold_of(update: StateUpdate) -> Fold:
+    # its messages bring no usage: who said them first was paid for it
+    messages = tuple(message for message in update.messages if counts(message))
+    return Fold(update.id, messages, update.log, update.variables, update.usage, update.drop)

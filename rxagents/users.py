@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, Literal
 
@@ -44,7 +45,13 @@ class User(Participant):
         description: When to turn to the user; a team's model reads it.
         interaction_function: Takes the prompt (`"user: "`), returns what was typed, and raises EOFError
             when the user has left; by default the standard input is asked, as `input` does it.
+
+    Attributes:
+        interrupts: Emits when the user wants no more of what is being said to it; a dialog cuts it
+            then. None: it never does.
     """
+
+    interrupts: Observable[Any] | None = None
 
     def __init__(
         self,
@@ -60,6 +67,13 @@ class User(Participant):
         if interaction_function is None or is_builtin_input(interaction_function):
             interaction_function = typed
         self.interaction_function = interaction_function
+
+    def hears(self, item: Item) -> None:
+        """Told of each item that a dialog says to it, as it begins. A user at a console shows it."""
+
+    def attending(self) -> AbstractContextManager[None]:
+        """Around a run that a thread waits for. A user at a console takes Ctrl-C there."""
+        return nullcontext()
 
     def _block(self, transcript: Transcript) -> Item:
         return self._stop() if self.mode == "unattended" else super()._block(transcript)

@@ -1,21 +1,18 @@
-"""The values that travel: messages, deltas, usage. No Rx here.
+"""The values that travel: messages, and what they are made of. No Rx here.
 
-A `Delta` is one increment, as the model sent it; a `Message` is the finished thing. What belongs
-to no increment (usage, the reason to stop) comes as one `Completion` at the end, and what a tool
-answered stands between the deltas as a `FunctionResult`.
+A `Delta` is one increment, as the model sent it; a `Message` is the finished thing.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, TypedDict, cast
+from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 
-from .errors import InputError
+from .errors import ConfigurationError, InputError
+from .hash_keys import hash_key
+from .increments import Completion, Delta, FunctionResult, Role, ToolCall, Usage, delta
 
 __all__ = [
     "AssistantMessage",
@@ -29,108 +26,16 @@ __all__ = [
     "Usage",
     "UserMessage",
     "delta",
+    "message_from",
+    "own_fields",
 ]
 
-Role = Literal["system", "developer", "user", "assistant", "tool"]
+_types: dict[str, type[Message]] = {}
 
 
-class Delta(TypedDict):
-    """One increment of a message, as the model sent it.
-
-    A plain dict, because there is one per token. The four keys stand in this order and are None
-    when absent; what a provider adds (`reasoning`, `reasoning_content`, `content_parts` for
-    list-shaped content, …) follows under its own key, only when present. Source: the `delta` of a
-    choice in OpenAI's chat-completion chunk object.
-    """
-
-    content: str | None
-    function_call: dict[str, Any] | None
-    refusal: str | None
-    tool_calls: list[dict[str, Any]] | None
-
-
-def delta(
-    content: str | None = None,
-    *,
-    tool_calls: list[dict[str, Any]] | None = None,
-    refusal: str | None = None,
-    function_call: dict[str, Any] | None = None,
-    **extra: Any,
-) -> Delta:
-    """A Delta with all its keys in their order; what is not named is None."""
-    increment: Delta = {
-        "content": content,
-        "function_call": function_call,
-        "refusal": refusal,
-        "tool_calls": tool_calls,
-    }
-    return cast(Delta, {**increment, **extra}) if extra else increment
-
-
-class Usage(BaseModel):
-    """Tokens that model calls took; `+` adds them up."""
-
-    model_config = ConfigDict(frozen=True)
-
-    completion_tokens: int = 0
-    prompt_tokens: int = 0
-    total_tokens: int = 0
-
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            completion_tokens=self.completion_tokens + other.completion_tokens,
-            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
-            total_tokens=self.total_tokens + other.total_tokens,
-        )
-
-    def __bool__(self) -> bool:
-        return bool(self.completion_tokens or self.prompt_tokens or self.total_tokens)
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """What a model says at the end of its answer, and what belongs to no single token.
-
-    Args:
-        usage: Tokens of this one call, if the provider counts them.
-        finish_reason: `stop`, `length`, `tool_calls`, `content_filter`, or the provider's own.
-        model: The model that answered, as it names itself.
-        request_id: The provider's id of the request.
-    """
-
-    usage: Usage | None = None
-    finish_reason: str | None = None
-    model: str | None = None
-    request_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class FunctionResult:
-    """What a tool answered to one call.
-
-    Args:
-        name: The tool's name.
-        result: The text that the model gets to read.
-        id: The id of the call that this answers.
-    """
-
-    name: str
-    result: str
-    id: str
-
-    def to_dict(self) -> dict[str, str]:
-        """The content of the `function_result` marker."""
-        return {"name": self.name, "result": self.result, "id": self.id}
-
-
-class ToolCall(BaseModel):
-    """One call that the model asked for; `function` holds its `arguments` (JSON text) and `name`."""
-
-    model_config = ConfigDict(frozen=True)
-
-    id: str
-    function: dict[str, str]
-    type: str = "function"
+def own_fields(kind: type[Message]) -> set[str]:
+    """The names of the fields that a subclass has beside those of every message."""
+    return kind.model_fields.keys() - Message.model_fields.keys()
 
 
 class Message(BaseModel):
@@ -147,9 +52,19 @@ class Message(BaseModel):
         usage: Tokens of all model calls of this turn.
         steps: The tool calls and results that led to this message, in order.
         metadata: Anything else: what a provider added, what an application wants to keep.
+
+    A subclass may have fields of its own. They stay through streams, histories and JSON, where the name
+    of the class stands under `type`; the latest class of a name is taken.
+
+    ```python
+    class Rated(Message):
+        stars: int = 0
+    ```
     """
 
     model_config = ConfigDict(frozen=True)
+    speaks_as: ClassVar[Role] = "assistant"
+    _type_name: ClassVar[str | None] = None
 
     role: Role
     content: str | list[dict[str, Any]] | None = None
@@ -161,6 +76,40 @@ class Message(BaseModel):
     usage: Usage | None = None
     steps: tuple[Message, ...] = ()
     metadata: dict[str, Any] = Field(default_factory=dict)
+    _parsed: Any = PrivateAttr(default=None)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        own = own_fields(cls)
+        if "type" in own:
+            raise ConfigurationError(
+                f"{cls.__name__}: `type` is where the name of the class stands in JSON; "
+                "give the field another name"
+            )
+        cls._type_name = cls.__name__ if own else None
+        if own:
+            _types[cls.__name__] = cls
+
+    @field_validator("steps", mode="before")
+    @classmethod
+    def _typed(cls, steps: Any) -> Any:
+        if not isinstance(steps, (list, tuple)):
+            return steps
+        return [
+            message_from(step) if isinstance(step, Mapping) and step.get("type") in _types else step
+            for step in steps
+        ]
+
+    @property
+    def parsed(self) -> Any:
+        """What the content was parsed to, for an agent with `output_type`; no part of JSON or equality."""
+        return self._parsed
+
+    def with_parsed(self, parsed: Any) -> Self:
+        """This message with what its content was parsed to."""
+        twin = self.model_copy()
+        twin._parsed = parsed
+        return twin
 
     @property
     def text(self) -> str:
@@ -172,14 +121,20 @@ class Message(BaseModel):
     @property
     def hash_key(self) -> str:
         """The SHA-256 of the canonical JSON: equal messages have equal keys, in every process."""
-        canonical = json.dumps(
-            self.to_dict(), sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str
-        )
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return hash_key(self._keyed())
+
+    def _keyed(self) -> dict[str, Any]:
+        data = self.model_dump(exclude_defaults=True, exclude={"steps"})
+        return self._whole(data, [step._keyed() for step in self.steps])
 
     def to_dict(self) -> dict[str, Any]:
-        """The message as JSON-able data without empty fields; `Message(**data)` reads it back."""
-        return self.model_dump(mode="json", exclude_defaults=True) | {"role": self.role}
+        """The message as JSON-able data without empty fields; `message_from(data)` reads it back."""
+        data = self.model_dump(mode="json", exclude_defaults=True, exclude={"steps"})
+        return self._whole(data, [step.to_dict() for step in self.steps])
+
+    def _whole(self, data: dict[str, Any], steps: list[dict[str, Any]]) -> dict[str, Any]:
+        kind = {} if self._type_name is None else {"type": self._type_name}
+        return {**data, "role": self.role} | ({"steps": steps} if steps else {}) | kind
 
     def __getitem__(self, key: str) -> Any:
         try:
@@ -198,8 +153,10 @@ class Message(BaseModel):
         return self.text
 
     def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Message):
+            return NotImplemented
         # by what it says and not by its class: read back from JSON, a UserMessage is a Message
-        return self.__dict__ == other.__dict__ if isinstance(other, Message) else NotImplemented
+        return self.__dict__ == other.__dict__ and self._type_name == other._type_name
 
     def __hash__(self) -> int:
         return hash(self.hash_key)
@@ -208,12 +165,16 @@ class Message(BaseModel):
 class UserMessage(Message):
     """A message of the user: `UserMessage("Hello")`."""
 
+    speaks_as: ClassVar[Role] = "user"
+
     def __init__(self, content: str | list[dict[str, Any]] | None = None, **fields: Any) -> None:
         super().__init__(**{"role": "user", "content": content, **fields})
 
 
 class SystemMessage(Message):
     """A message of the system: `SystemMessage("Be brief.")`."""
+
+    speaks_as: ClassVar[Role] = "system"
 
     def __init__(self, content: str | list[dict[str, Any]] | None = None, **fields: Any) -> None:
         super().__init__(**{"role": "system", "content": content, **fields})
@@ -229,18 +190,35 @@ class AssistantMessage(Message):
 def message_from(data: Mapping[str, Any]) -> Message:
     """A Message from a dict in OpenAI's or our own form; unknown keys go to the metadata.
 
+    Where `type` names a subclass that has fields of its own, it is one of those. A name that is not
+    known here is an unknown key like any other, so that nothing is lost.
+
     Raises:
         InputError: A field is not what it must be; the text names it.
     """
+    name = data.get("type")
+    kind = _types.get(name, Message) if isinstance(name, str) else Message
+    rest = dict(data)
+    if kind is not Message:
+        del rest["type"]
+    own = {_alias(kind, key): rest.pop(key) for key in own_fields(kind) & rest.keys()}
     known = Message.model_fields
-    fields = {key: value for key, value in data.items() if key in known and value is not None}
-    extra = {key: value for key, value in data.items() if key not in known}
+    fields = {key: value for key, value in rest.items() if key in known and value is not None}
+    extra = {key: value for key, value in rest.items() if key not in known}
     if extra:
         fields["metadata"] = {**fields.get("metadata", {}), **extra}
     try:
-        return Message(**{"role": "user", **fields})
+        return kind(**{"role": "user", **fields, **own})
     except ValidationError as error:
-        raise InputError(f"the dict is no message: {_complaint(error)}") from None
+        what = "message" if kind is Message else kind.__name__
+        raise InputError(f"the dict is no {what}: {_complaint(error)}") from None
+
+
+def _alias(kind: type[Message], name: str) -> str:
+    """By what name a field is read."""
+    field = kind.model_fields[name]
+    by_alias = isinstance(field.validation_alias, str) and not kind.model_config.get("populate_by_name")
+    return str(field.validation_alias) if by_alias else name
 
 
 def _complaint(error: ValidationError) -> str:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Callable
 from typing import Any
 
 from reactivex import Observable
@@ -15,12 +14,15 @@ from reactivex.disposable import CompositeDisposable, Disposable
 from .async_items import AsyncItems
 from .blocking import blockable_loop
 from .bridges import from_async
-from .conversations import Conversation, held
-from .conversing import converse
+from .conversations import Conversation
+from .conversing import Askable, checked, converse
 from .emitters import Emitter
-from .errors import ConfigurationError, WorkflowBusyError
+from .errors import WorkflowBusyError
 from .flatten import say
+from .histories.protocol import History
+from .keeping import Keeping
 from .loops import current_loop
+from .message_callbacks import OnMessage
 from .operators import Marker
 from .participants import Emit
 from .recorders import Recorder
@@ -59,21 +61,26 @@ class Workflow:
         askable: Whom to ask.
         conversation: To go on with; by default a new one.
         system_prompt: The first message of a new conversation.
+        history: Where the conversation is stored as it comes, and gone on with; see `rxagents.histories`.
+        on_message: Called with each message that is complete; see `Conversation.on_message`.
+
+    Raises:
+        ConfigurationError: An argument is of no use, or there are two conversations to go on with.
+        HistoryError: As `start`.
     """
 
     def __init__(
         self,
-        askable: Callable[[Observable[Item]], Observable[Item]],
+        askable: Askable,
         conversation: Conversation | None = None,
         system_prompt: str = "",
+        *,
+        history: History | None = None,
+        on_message: OnMessage | None = None,
     ) -> None:
-        if not callable(askable):
-            raise ConfigurationError(
-                f"a workflow asks an agent, a team or an operator, not {type(askable).__name__}"
-            )
-        self.askable = askable
+        self.askable = checked(askable)
         self.system_prompt = system_prompt
-        self._conversation = held(conversation)
+        self._kept = Keeping(conversation, history, on_message)
         self._current: Run | None = None
         self._starting = threading.Lock()
         self._recorders: dict[Recorder, None] = {}
@@ -82,22 +89,24 @@ class Workflow:
     def conversation(self) -> Conversation:
         """What was said so far; while a run is going on, with all messages that have ended."""
         self._end_what_was_left()
-        return self._conversation
+        return self._kept.conversation
 
     @conversation.setter
     def conversation(self, conversation: Conversation) -> None:
         self._end_what_was_left()
         with self._starting:
             self._check_idle()
-            self._conversation = held(conversation)
+            self._kept.replace(conversation)
 
-    def start(self, input: Any) -> Run:
+    def start(self, input: Any = None) -> Run:
         """Begins a run: on the running loop of this thread, else on the shared one.
 
         Args:
-            input: Anything that `say` takes.
+            input: Anything that `say` takes. Without, who is asked begins, or goes on with what was said: so
+                a run that was interrupted, or whose process was killed, is gone on with.
 
         Raises:
+            HistoryError: What is stored cannot be read, or could not be written.
             InputError: The input is no message.
             WorkflowBusyError: A run is still going on.
         """
@@ -105,14 +114,14 @@ class Workflow:
         run.begin()
         return run
 
-    def run(self, input: Any) -> RunResult:
+    def run(self, input: Any = None) -> RunResult:
         """Runs to the end, blocking this thread; on the shared loop, so that it works in a notebook.
 
         Ctrl-C disposes the run.
 
         Raises:
             BlockingCallError: Called on the shared loop itself.
-            InputError, WorkflowBusyError: As `start`.
+            HistoryError, InputError, WorkflowBusyError: As `start`.
         """
         loop = blockable_loop("run", "await workflow.arun(…)")
         run = self._new_run(say(input), loop)
@@ -127,7 +136,7 @@ class Workflow:
         assert run.result is not None
         return run.result
 
-    def run_stream(self, input: Any, *, state: bool = False) -> SyncItems[Marker]:
+    def run_stream(self, input: Any = None, *, state: bool = False) -> SyncItems[Marker]:
         """The markers of a run, for a plain `for` loop; the run begins with the first step.
 
         Closing the iterator, breaking out and dropping it, and Ctrl-C dispose the run.
@@ -142,7 +151,7 @@ class Workflow:
         seat = Seat()
         return SyncItems(self._observed(input, state, seat), loop, seat.leave)
 
-    async def arun(self, input: Any) -> RunResult:
+    async def arun(self, input: Any = None) -> RunResult:
         """Runs to the end on the running loop; cancelling the task disposes the run."""
         run = self.start(input)
         try:
@@ -152,7 +161,7 @@ class Workflow:
             await cancelled_tasks_ended()
             raise
 
-    def arun_stream(self, input: Any, *, state: bool = False) -> AsyncItems[Marker]:
+    def arun_stream(self, input: Any = None, *, state: bool = False) -> AsyncItems[Marker]:
         """The markers of a run, for `async for`; also an async context manager that closes it.
 
         It begins with the first step; closing, dropping, cancelling and leaving it dispose the run.
@@ -160,7 +169,7 @@ class Workflow:
         seat = Seat()
         return AsyncItems(self._observed(input, state, seat), seat.leave)
 
-    def observe(self, input: Any, *, state: bool = False) -> Observable[Marker]:
+    def observe(self, input: Any = None, *, state: bool = False) -> Observable[Marker]:
         """The markers of a run, as an observable; each subscription is a new run, and disposes it."""
         return self._observed(input, state, Seat())
 
@@ -190,18 +199,13 @@ class Workflow:
         they come; see `rxagents.journals` for the form and `rxagents.redaction` for what is left out.
         `rxagents.testing.replay` answers from it for the whole team. It changes nothing in a run.
 
-        ```python
-        with workflow.record("run.jsonl"):
-            workflow.run("Where is my order?")
-        ```
-
         Args:
             path: Of the file, which is begun anew with the first run.
             redact: Takes out more: called with the JSON-able body of each request, and with each other
                 message as a body of its own, it returns what to write. What models say stays.
 
         Returns:
-            A context manager that ends the recording; so does its `dispose()`.
+            A context manager that ends the recording: `with workflow.record("run.jsonl"):`.
 
         Raises:
             ConfigurationError: Nothing can be written there.
@@ -214,7 +218,7 @@ class Workflow:
         self._end_what_was_left()
         with self._starting:
             self._check_idle()
-            conversation = self._conversation
+            conversation = self._kept.refresh()
             if self.system_prompt and not len(conversation):
                 conversation.append(SystemMessage(self.system_prompt))
             run = Run(from_async(lambda emit: self._converse(said, run, emit)), conversation)

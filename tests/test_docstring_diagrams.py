@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -11,14 +12,21 @@ from typing import Any
 
 import pytest
 import reactivex as rx
+from pydantic import BaseModel
 from reactivex import operators as ops
 
 import rxagents
 from rxagents import (
     Agent,
+    AllMessagesStrategy,
+    Chain,
     ChatRequest,
+    LocalCodingAgent,
+    Loop,
     MessageStream,
+    PlannedTeam,
     ScriptedLLM,
+    Sequence,
     Team,
     Transcript,
     User,
@@ -26,17 +34,27 @@ from rxagents import (
     Workflow,
     agent,
     as_agent,
+    partial_model,
     say,
+    unordered,
 )
+from rxagents.arrivals import Later, as_they_come
 from rxagents.operators import (
     answer,
     deltas,
+    errors_as_messages,
+    last_n,
     map_tokens,
     markers,
     messages,
+    partials,
+    reading,
     responses,
     shared,
+    summarize,
     text,
+    token_budget,
+    top_k_last_n,
     transcript,
     transform,
     until,
@@ -63,7 +81,9 @@ class Diagram:
         found = [label]
         for at in found:
             # `m` of a lane, and not the `a` of its tokens that another lane happens to be called
-            opened = [word for word in WORD.findall(self.lanes[at]) if word in self.lanes]
+            words = WORD.findall(self.lanes[at])
+            # the second block of a name has the label `name.2`
+            opened = [label for label in self.lanes if re.sub(r"\.\d+$", "", label) in words]
             found += [word for word in opened if word not in (*found, *self.sources)]
         self.used.update(found)
         first, *others = found
@@ -105,6 +125,11 @@ def _(drawn: Diagram) -> None:
     drawn.shows("out", drawn.question().pipe(Agent("bot", drawn.llm())))
 
 
+@of("coding_agents.LocalCodingAgent")
+def _(drawn: Diagram) -> None:
+    drawn.shows("out", drawn.question().pipe(LocalCodingAgent("coder", drawn.llm())))
+
+
 @of("participants.Participant")
 def _(drawn: Diagram) -> None:
     drawn.shows("out", drawn.question().pipe(Agent("bot", drawn.marbles.llm("Hello|"))))
@@ -143,6 +168,26 @@ def _(drawn: Diagram) -> None:
 @of("flatten.say")
 def _(drawn: Diagram) -> None:
     drawn.shows("out", say("a", ["b", drawn.cold("later")]))
+
+
+@of("flatten.unordered")
+def _(drawn: Diagram) -> None:
+    drawn.shows("out", say(unordered(drawn.cold("a"), drawn.cold("b")), "z"))
+
+
+@of("arrivals.as_they_come")
+def _(drawn: Diagram) -> None:
+    def parts(thing: Any) -> list[Any]:
+        return [thing] if isinstance(thing, MessageStream) else [Later(thing)]
+
+    drawn.shows("out", as_they_come([drawn.cold("a"), drawn.cold("b")], parts))
+
+
+@of("asked.Asked")
+def _(drawn: Diagram) -> None:
+    asked = Agent("bot", drawn.llm()).ask("q")
+    drawn.shows("asked", asked)
+    drawn.shows("answer", asked.pipe(answer()))
 
 
 @of("flatten.stream")
@@ -189,9 +234,24 @@ def _(drawn: Diagram) -> None:
     drawn.shows("responses", drawn.cold("items").pipe(responses()))
 
 
+@of("operators._error_messages.errors_as_messages")
+def _(drawn: Diagram) -> None:
+    drawn.shows("out", say("q").pipe(Agent("bot", drawn.llm()), errors_as_messages()))
+
+
 @of("operators._messages.answer")
 def _(drawn: Diagram) -> None:
     drawn.shows("answer", drawn.cold("items").pipe(answer()))
+
+
+@of("operators._partials.partials")
+def _(drawn: Diagram) -> None:
+    class Word(BaseModel):
+        a: str
+
+    twin = partial_model(Word)
+    seen = rx.of(drawn.message()).pipe(partials(Word))
+    drawn.shows("partials", seen, h=twin(a="H"), hi=twin(a="Hi"), w=Word(a="Hi"))
 
 
 @of("operators._shared.shared")
@@ -240,6 +300,47 @@ def _(drawn: Diagram) -> None:
     drawn.shows("transcript", drawn.cold("items").pipe(transcript()), t=Says())
 
 
+class _Said:
+    """Equal to a transcript of these messages."""
+
+    def __init__(self, *texts: str) -> None:
+        self._texts = [*texts]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Transcript) and [str(message) for message in other] == self._texts
+
+
+def _read(drawn: Diagram, operator: Any, *texts: str) -> None:
+    said = {name: MessageStream.of(UserMessage(name)) for name in "abc"}
+    source = drawn.cold("items", **said)
+    drawn.shows("read", source.pipe(operator), **{"".join(texts): _Said(*texts)})
+
+
+@of("operators._reading.reading")
+def _(drawn: Diagram) -> None:
+    drawn.shows("read", drawn.cold("items").pipe(reading(AllMessagesStrategy())), t=_Said("Hi"))
+
+
+@of("operators._reading.last_n")
+def _(drawn: Diagram) -> None:
+    _read(drawn, last_n(2), "b", "c")
+
+
+@of("operators._reading.top_k_last_n")
+def _(drawn: Diagram) -> None:
+    _read(drawn, top_k_last_n(1, 1), "a", "c")
+
+
+@of("operators._reading.token_budget")
+def _(drawn: Diagram) -> None:
+    _read(drawn, token_budget(2, lambda _: 1), "b", "c")
+
+
+@of("operators._reading.summarize")
+def _(drawn: Diagram) -> None:
+    _read(drawn, summarize(drawn.llm()), "s", "b")
+
+
 @of("operators._until.until")
 def _(drawn: Diagram) -> None:
     drawn.shows("cut", rx.of(drawn.message()).pipe(until(drawn.hot("signal")), text()))
@@ -251,6 +352,50 @@ def _(drawn: Diagram) -> None:
     order = {"ann": ["bob"]}
     choice = drawn.marbles.llm('(\'{"agent_id": "ann"}\'|)', name="router")
     drawn.shows("out", drawn.question().pipe(Team(choice, [ann, bob], "team", allowed_transitions=order)))
+
+
+@of("teams._loop.Loop")
+def _(drawn: Diagram) -> None:
+    bot = Agent("bot", drawn.marbles.llm("Hi--|", "Yes--|"))
+    drawn.shows("out", drawn.question().pipe(Loop("again", bot, max_turns=2)))
+
+
+@of("teams._sequence.Sequence")
+def _(drawn: Diagram) -> None:
+    ann, bob = Agent("ann", drawn.marbles.llm("Hi--|")), Agent("bob", drawn.marbles.llm("Yes-|"))
+    drawn.shows("out", drawn.question().pipe(Sequence("both", [ann, bob])))
+
+
+@of("teams._chain.Chain")
+def _(drawn: Diagram) -> None:
+    up = as_agent("up", lambda source: source.pipe(messages(), map_tokens(str.upper)))
+    both = Chain("both", [Agent("it", drawn.marbles.llm("Hi--you-|")), up])
+    drawn.shows("out", drawn.question().pipe(both))
+
+
+@of("teams._planned_team.PlannedTeam")
+def _(drawn: Diagram) -> None:
+    ann, bob = Agent("ann", drawn.marbles.llm("Hi----------|")), Agent("bob", drawn.marbles.llm("Yes-|"))
+    plan = {"plan": [{"agent_id": id, "instructions": "do"} for id in ("ann", "bob")]}
+    planner = drawn.marbles.llm("--(plan|)", plan=json.dumps(plan), name="planner")
+    drawn.shows("out", drawn.question().pipe(PlannedTeam("team", [ann, bob], planner)))
+
+
+@of("dialogs.dialog")
+def _(drawn: Diagram) -> None:
+    from rxagents.dialogs import dialog
+
+    typed = iter([(4, "Hi"), (6, None)])
+
+    async def types(prompt: str) -> str:
+        seconds, line = next(typed)
+        await asyncio.sleep(seconds)
+        if line is None:
+            raise EOFError
+        return line
+
+    talk = dialog(User("ann", interaction_function=types), Agent("bot", drawn.llm()))
+    drawn.shows("run", lambda: talk.start())
 
 
 @of("users.User")

@@ -69,6 +69,57 @@ def test_the_redactor_hides_every_digit_and_keeps_the_rest() -> None:
     assert printed == "Thank you. I noted the card █ █ █ █, valid to █/█.\n"
 
 
+def test_the_call_centre_hands_the_customer_on_and_remembers_what_it_found_out() -> None:
+    said = run(ROOT / "examples" / "call_centre.py").stdout.strip().splitlines()
+    assert [line.partition(": ")[0] for line in said] == [
+        "front_desk > technicians > diagnostics",
+        "front_desk > technicians > field_service",
+        "customer",
+        "front_desk > sales",
+        "customer",
+        "front_desk > sales",
+        "agent-stop",
+    ]
+    assert "(test_line: copper line: noise of 14 dB" in said[0]
+    assert said[-1] == "agent-stop: a visit on Tuesday, and the plan Fibre 100"
+
+
+def test_the_planned_team_plans_again_with_the_feedback() -> None:
+    said = run(ROOT / "examples" / "planned_team.py").stdout.splitlines()
+    assert [line for line in said if line.startswith("plan ")] == ["plan 1:", "plan 2:"]
+    assert "  writer: Write it again, and say that it is on Saturday at six." in said
+    assert [line for line in said if line.startswith("writer: ")] == [
+        "writer: Dear neighbours, come to our summer party!",
+        "writer: Dear neighbours, come to our summer party on Saturday at six!",
+    ]
+    assert said[-1] == "done"
+
+
+def test_the_documentation_writer_makes_its_page_of_the_docstrings() -> None:
+    printed = run(ROOT / "examples" / "documentation_writer.py").stdout
+    speakers = [line[4:] for line in printed.splitlines() if line.startswith("--- ")]
+    assert speakers == ["interviewer", "expert"] * 3 + ["writer"]
+    page = printed.partition("--- writer\n")[2]
+    assert page.startswith("# rxagents\n\n## Agent\n\nA model with a system prompt and tools.\n")
+    assert [line for line in page.splitlines() if line.startswith("## ")] == [
+        "## Agent",
+        "## Team",
+        "## Workflow",
+    ]
+
+
+def test_the_research_is_answered_in_order() -> None:
+    said = run(ROOT / "examples" / "research.py").stdout.splitlines()
+    assert said[::2] == [
+        "How deep is the sea? ",
+        "Why is it salty? ",
+        "What lives there? ",
+        "The sea is deep, salty and full of life.",
+    ]
+    assert said[-1].startswith("(8 messages, ")
+    assert said[1].startswith("About 3,700 metres")
+
+
 def test_the_picture_in_the_repository_is_the_one_that_is_drawn(tmp_path: Path) -> None:
     picture = tmp_path / "run.svg"
     printed = run(ROOT / "examples" / "draw_a_run.py", picture, server=False).stdout

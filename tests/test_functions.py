@@ -290,7 +290,7 @@ def test_what_it_raises_fails_its_block_in_its_place(
     assert ended.completions == 1
 
 
-@pytest.mark.parametrize("reply", [3, b"a", object(), {"x": 1}, [["a", 3]], True])
+@pytest.mark.parametrize("reply", [3, b"a", object(), {"x": 1}, [[None, 3]], True])
 def test_a_reply_that_is_no_message_fails_its_block_and_is_named(marbles: Marbles, reply: Any) -> None:
     failed = marbles.probe()
     heard = say("q").pipe(agent(lambda _: reply, id="f"), text(), failed)

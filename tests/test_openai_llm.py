@@ -788,7 +788,7 @@ def test_a_connection_is_used_again_after_a_whole_answer(burst):
 
 
 def test_a_service_that_holds_the_connection_after_its_answer_does_not_hold_the_answer(monkeypatch):
-    monkeypatch.setattr("rxagents.llm.chat_answers._PATIENCE", 0.01)
+    monkeypatch.setattr("rxagents.llm.http_answers._PATIENCE", 0.01)
     # The sixth event is `[DONE]`; the pause is between it and the end of the body.
     with OpenAIServer([Paused(6, "One."), "Two."]) as server:
 

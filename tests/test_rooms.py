@@ -18,19 +18,30 @@ import rxagents.testing
 PACKAGE = Path(rxagents.__file__).parent
 
 ROOMS = """
-errors places values assembly
+errors variants places increments hash_keys values message_kinds assembly
+strict_schemas json_texts output_types type_fields partial_shapes partial_choices partial_types json_reading json_progress
 daemon_executors loops tasks mailboxes async_items schedulers sinks emitters inlets work bridges sync_items
 masks redaction journal_values journals
-cursors replays streams blocks transcripts conversations inputs ordering flatten
-limits threads
-llm.requests llm.around llm.recorded llm.wire llm.replies llm.scripts llm.scripted llm.sse llm.chat_stream
-llm.chat_answers llm.chat_bodies llm.client_settings llm.clients llm.failures llm.chat_completions
+cursors replays streams blocks ledgers transcripts witnesses message_callbacks conversations inputs
+speakers thing_sources ordering arrivals flatten
+sharing walks asked own_turns hearing
+limits threads run_limits strays program_guards guarded_processes programs workspaces
+llm.requests llm.around llm.recorded
+llm.model_calls llm.call_pages llm.call_files llm.logged_models llm.model_logs
+llm.wire llm.replies llm.scripts llm.scripted llm.sse llm.event_json llm.chat_stream llm.responses_items llm.responses_stream
+llm.http_answers llm.json_bodies llm.wire_apis llm.chat_completions llm.responses_input llm.responses_bodies
+llm.client_settings llm.clients llm.failures llm.served_models
 llm.openai_chat llm.azure_chat llm
-strategies
-signatures tools toolboxes walks participants agents functions prompts users
-teams._members teams._routing teams._team teams
+askings selections strategies cuts summaries update_strategies
+contexts docstrings signatures tool_results tools toolboxes participants rounds agents coding_agents functions prompts users
+teams._members teams._turns teams._routing teams._team teams._loop teams._sequence
+teams._links teams._chain teams._plans teams._unfinished teams._planning teams._planned_runs teams._planned_team teams
 operators._markers operators._messages operators._shared operators._text operators._twins operators._tokens
-operators._transcript operators._until operators
+operators._mended operators._error_messages
+operators._reading operators._transcript operators._until operators._partials operators
+histories.protocol histories.in_memory histories.item_data histories.in_order histories.markdown_pages
+histories.markdown_parts histories.page_files histories.markdown histories.item_rows histories.stores
+histories.writer_locks histories.item_writers histories.sqlite histories keeping
 runs recorders conversing blocking seats workflows public_names demo
 testing.clock.waiting_tasks testing.clock.socketless testing.clock.default_timers testing.clock.virtual_loop
 testing.clock.loop_closing testing.clock.virtual_clock testing.clock
@@ -47,7 +58,7 @@ testing.marbles.marker_expectations
 testing.marbles.subscription_expectations testing.marbles.virtual_runs testing.marbles.left_overs
 testing.marbles.marble_runs testing.marbles.kit testing.marbles
 testing.recordings.exchanges testing.recordings.recorded_lines
-testing.recordings.reading testing.recordings.request_matching testing.recordings.played_answers
+testing.recordings.recorded_files testing.recordings.request_matching testing.recordings.played_answers
 testing.recordings.replaying testing.recordings
 testing.drawing.glyphs testing.drawing.scene_items testing.drawing.time_maps testing.drawing.time_axes
 testing.drawing.scenes testing.drawing.pieces testing.drawing.slots testing.drawing.side_texts
@@ -55,13 +66,15 @@ testing.drawing.layouts testing.drawing.text_drawings testing.drawing.svg_styles
 testing.drawing.svg_sheets testing.drawing.svg_drawings testing.drawing.drawings
 testing.drawing.kept_pictures testing.drawing
 testing.server.http_wire testing.server.stream_server testing.server.request_log testing.server.faults
-testing.server.chat_format testing.server.chat_service testing.server.delivery
+testing.server.documents testing.server.served_apis testing.server.chat_format
+testing.server.responses_requests testing.server.responses_objections testing.server.responses_output
+testing.server.responses_format testing.server.model_service testing.server.delivery
 testing.server.openai_server testing.server.scenarios testing.server.services testing.server
 testing.guards testing
 testing.laws.lane_texts testing.laws.worlds testing.laws.feeds testing.laws.watches testing.laws.plans
 testing.laws.sameness testing.laws.talks testing.laws.cases testing.laws.casts testing.laws.replies
 testing.laws.audiences testing.laws.drawing testing.laws.balances testing.laws.contracts
-testing.laws.forests testing.laws.readings testing.laws.subjects testing.laws.checking testing.laws.folds
+testing.laws.lineups testing.laws.forests testing.laws.readings testing.laws.subjects testing.laws.checking testing.laws.folds
 testing.laws.tempos testing.laws.wraps testing.laws.statutes testing.laws
 pytest_plugin __main__
 """.split()
@@ -114,22 +127,27 @@ def test_a_module_is_one_idea_long(path: Path) -> None:
 
 PUBLIC = {
     "rxagents": """
-        Agent AgentError AssistantMessage AzureOpenAILLM Block BlockingCallError ChatRequest Completion
-        ConfigurationError Conversation Delta FunctionResult InputError LLM LLMConstraints Mark Marker
+        AllMessagesStrategy AppendMessagesUpdateStrategy LastNMessagesStrategy NoopUpdateStrategy
+        PipelineConversationReadingStrategy Reading ReplaceLastMessageUpdateStrategy
+        SummarizeMessagesStrategy TokenBudgetStrategy TopKLastNMessagesStrategy
+        Agent AgentError AssistantMessage AzureOpenAILLM Block BlockingCallError Chain ChatRequest Completion
+        ConfigurationError Context Conversation Delta FunctionResult InputError LLM LLMConstraints LocalCodingAgent Loop Mark Marker
         MaxRoundsError Message MessageStream ModelConnectionError ModelError ModelProtocolError
         ModelRequestBlockedError ModelStatusError ModelStreamError ModelTimeoutError NoRealTimeError
-        OpenAILLM RoutingError Run RunCancelledError RunResult RxAgentsError ScriptError
-        ScriptedLLM StateUpdate SystemMessage Team Tool
+        OpenAILLM OutputError PlannedTeam PlanningError RoutingError Run RunCancelledError RunResult RxAgentsError ScriptError
+        ScriptedLLM Sequence StateUpdate SystemMessage Team Tool
         ToolArgumentsError ToolError ToolFailedError ToolTimeoutError Transcript UnknownToolError
         Usage User UserMessage Workflow WorkflowBusyError WorkflowError WorkflowInput agent as_agent
-        on_dropped say stream
+        file_part image_part on_dropped partial_model say stream text_part unordered History HistoryError InMemoryHistory MarkdownHistory SQLiteHistory
     """,
     "rxagents.operators": """
-        Mark Marker Shared answer deltas map_tokens markers messages responses shared text transcript
+        last_n reading summarize token_budget top_k_last_n
+        Mark Marker Shared answer deltas errors_as_messages map_tokens markers messages partials responses shared text transcript
         transform until
     """,
     "rxagents.llm": """
-        AzureOpenAILLM Call ChatRequest LLM LLMConstraints OpenAILLM Reply Rule ScriptedLLM record
+        AzureOpenAILLM Call ChatRequest LLM LLMConstraints ModelCall OpenAILLM Reply Rule ScriptedLLM log_models
+        logged record
     """,
     "rxagents.testing": """
         Called Diagram DiagramError Drawing Dropped EndlessInstantError Event Exchange HTTPFault Lane
@@ -159,7 +177,7 @@ def test_every_public_name_is_documented(name: str) -> None:
 @pytest.mark.parametrize(
     "thing",
     [
-        rxagents.Agent, rxagents.User, rxagents.Team, rxagents.Workflow, rxagents.Run, rxagents.say,
+        rxagents.Agent, rxagents.User, rxagents.Team, rxagents.Loop, rxagents.Sequence, rxagents.Chain, rxagents.PlannedTeam, rxagents.LocalCodingAgent, rxagents.Workflow, rxagents.Run, rxagents.say,
         rxagents.stream, rxagents.as_agent, rxagents.MessageStream,
         *(getattr(rxagents.operators, name) for name in rxagents.operators.__all__ if name.islower()),
     ],
@@ -186,6 +204,20 @@ DEFAULTS: list[tuple[Callable[..., object], dict[str, object]]] = [
             "max_threads": 32,
         },
     ),
+    (
+        rxagents.LocalCodingAgent,
+        {
+            "description": "",
+            "venv": False,
+            "packages": (),
+            "may_install": False,
+            "timeout": 30.0,
+            "memory": 512 * 1024 * 1024,
+            "output": 1024 * 1024,
+            "processes": 32,
+            "env": None,
+        },
+    ),
     (rxagents.Agent.register_tool, {"name": None, "description": None, "timeout": None}),
     (
         rxagents.Team,
@@ -201,7 +233,7 @@ DEFAULTS: list[tuple[Callable[..., object], dict[str, object]]] = [
         },
     ),
     (rxagents.User, {"id": "user", "mode": "interactive", "interaction_function": None}),
-    (rxagents.Workflow, {"conversation": None, "system_prompt": ""}),
+    (rxagents.Workflow, {"conversation": None, "system_prompt": "", "history": None, "on_message": None}),
     (rxagents.Conversation, {"messages": (), "variables": None}),
     (rxagents.operators.text, {"separator": "\n\n", "order": "message", "inputs": False, "aside": False}),
 ]

@@ -21,6 +21,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel, Field, TypeAdapter
 
+from rxagents.blocks import StateUpdate
+from rxagents.contexts import Context, TurnState
 from rxagents.errors import (
     ConfigurationError,
     ToolArgumentsError,
@@ -31,6 +33,7 @@ from rxagents.errors import (
 from rxagents.limits import Limit
 from rxagents.toolboxes import Toolbox
 from rxagents.tools import Tool
+from rxagents.transcripts import Transcript
 from rxagents.values import FunctionResult, ToolCall
 
 
@@ -317,12 +320,52 @@ def test_what_has_no_signature_is_refused() -> None:
         Tool(iter)
 
 
-def test_an_async_generator_is_refused() -> None:
-    async def f() -> Any:
-        yield 1
+def test_what_an_async_generator_yields_is_its_progress_and_the_last_its_result() -> None:
+    async def count(to: int) -> Any:
+        for number in range(to):
+            yield number
 
-    with pytest.raises(ConfigurationError, match="async generator"):
-        Tool(f)
+    shown: list[str] = []
+    tool = Tool(count)
+    assert (tool.streams, tool.is_async) == (True, True)
+    context = Context(TurnState(Transcript()), shown.append)
+    assert asyncio.run(tool.call('{"to": 3}', context=context)) == "2"
+    assert shown == ["0", "1", "2"]
+    assert asyncio.run(tool.call('{"to": 0}', context=context)) == "null"
+
+
+def test_a_generator_that_raises_or_takes_too_long_is_closed() -> None:
+    ended: list[str] = []
+
+    async def work(how: str) -> Any:
+        try:
+            yield "begun"
+            if how == "raise":
+                raise KeyError("lost")
+            await asyncio.Event().wait()
+        finally:
+            ended.append(how)
+
+    with pytest.raises(ToolFailedError, match="the tool 'work' failed: KeyError: 'lost'"):
+        asyncio.run(Tool(work).call('{"how": "raise"}'))
+    with pytest.raises(ToolTimeoutError, match="the tool 'work' did not answer within 0 s"):
+        asyncio.run(Tool(work, timeout=0.0).call('{"how": "wait"}'))
+    assert ended[0] == "raise"
+    assert ended[1:] in ([], ["wait"])
+
+
+def test_changes_that_a_generator_yields_are_neither_progress_nor_result() -> None:
+    async def work() -> Any:
+        yield StateUpdate("variables", variables={"a": 1})
+        yield "half"
+        yield "whole", StateUpdate("variables", variables={"b": 2})
+        yield StateUpdate("variables", variables={"c": 3})
+
+    shown: list[str] = []
+    turn = TurnState(Transcript())
+    assert asyncio.run(Tool(work).call("", context=Context(turn, shown.append))) == "whole"
+    assert shown == ["half", "whole"]
+    assert dict(turn.transcript.variables) == {"a": 1, "b": 2, "c": 3}
 
 
 # --- any name, any callable -----------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 import threading
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -15,6 +17,8 @@ from rxagents import (
     AssistantMessage,
     Block,
     Completion,
+    ConfigurationError,
+    Conversation,
     InputError,
     Message,
     MessageStream,
@@ -51,6 +55,14 @@ def texts(transcript: Any) -> list[str]:
     return [message.text for message in transcript]
 
 
+def speaks(block: Block) -> bool:
+    return any(
+        isinstance(item, MessageStream)
+        or (isinstance(item, Block) and item.entry != "aside" and speaks(item))
+        for item in block.items
+    )
+
+
 # A model
 
 
@@ -64,33 +76,45 @@ class Model:
     usage: int = 0
     seen: frozenset[str] = frozenset()
 
-    def fold(self, item: Any) -> Model:
+    def fold(self, item: Any, aside: bool = False) -> Model:
         if isinstance(item, Block):
-            return self._block(item)
+            return self._block(item, aside)
         if item.id in self.seen:
             return self
-        seen = self.seen | {item.id}
+        paid = f"{item.id} aside" in self.seen
         if isinstance(item, StateUpdate):
-            used = item.usage.total_tokens if item.usage else 0
-            variables = {**self.variables, **(item.variables or {})}
-            return replace(
-                self, log=self.log + item.log, variables=variables, usage=self.usage + used, seen=seen
-            )
-        message = item.result
-        used = message.usage.total_tokens if message.usage else 0
-        return replace(self, messages=(*self.messages, message.text), usage=self.usage + used, seen=seen)
+            usage, log = item.usage, item.log
+            messages = [message.text for message in item.messages]
+            model = replace(self, messages=(*self.messages[: max(len(self) - item.drop, 0)], *messages))
+            model = replace(model, variables={**self.variables, **(item.variables or {})})
+        else:
+            usage, log = item.result.usage, ()
+            model = replace(self, messages=(*self.messages, item.result.text))
+        if aside:
+            if paid or not (usage or log):
+                return self
+            return self._paid(f"{item.id} aside", usage, log)
+        return model._paid(item.id, *((None, ()) if paid else (usage, log)))
 
-    def _block(self, block: Block) -> Model:
+    def _paid(self, key: str, usage: Usage | None, log: tuple[Any, ...]) -> Model:
+        used = usage.total_tokens if usage else 0
+        return replace(self, log=self.log + log, usage=self.usage + used, seen=self.seen | {key})
+
+    def __len__(self) -> int:
+        return len(self.messages)
+
+    def _block(self, block: Block, aside: bool) -> Model:
         model = self
-        if block.entry == "aside":
-            return model
-        if block.entry == "replace_last":
+        aside = aside or block.entry == "aside"
+        if block.entry == "replace_last" and not aside:
             if block.id in self.seen:
                 return model
             model = replace(model, seen=model.seen | {block.id})
-            if Model().fold_all(block.items).messages:
+            if speaks(block):
                 model = replace(model, messages=model.messages[:-1])
-        return model.fold_all(block.items)
+        for item in block.items:
+            model = model.fold(item, aside)
+        return model
 
     def fold_all(self, items: Any) -> Model:
         model = self
@@ -114,10 +138,21 @@ UPDATES = [
     for n in range(3)
 ]
 ASIDE = ran("aside", said("aside"), entry="aside")
+ASIDES = [
+    ran("tried", said("tried", usage=7), MESSAGES[2], UPDATES[2], entry="aside"),
+    ran("logged", ran("inside", UPDATES[1], said("x", usage=1), entry="replace_last"), entry="aside"),
+]
+CHANGES = [
+    StateUpdate("update", messages=(AssistantMessage("new", usage=Usage(total_tokens=9)),)),
+    StateUpdate("update", messages=(UserMessage("one"), AssistantMessage("two")), drop=1),
+    StateUpdate("update", usage=Usage(total_tokens=2), drop=2),
+    StateUpdate("update", messages=(AssistantMessage("all"),), log=(("info", "all"),), drop=50),
+]
 BLOCKS = [
     ran("block", MESSAGES[1], said("inner"), UPDATES[0]),
     ran("empty"),
     ran("nested", ran("deeper", said("deep"), UPDATES[2]), ASIDE, MESSAGES[2]),
+    ran("changing", said("draft"), CHANGES[1]),
 ]
 REPLACING = [
     ran("better", said("better", usage=2), entry="replace_last"),
@@ -125,7 +160,8 @@ REPLACING = [
     ran("nothing", StateUpdate("x", usage=Usage(total_tokens=5)), entry="replace_last"),
     ran("best", ran("inside", said("best"), entry="replace_last"), entry="replace_last"),
 ]
-ITEMS = st.sampled_from([*MESSAGES, *UPDATES, ASIDE, *BLOCKS, *REPLACING])
+LASTING = [*MESSAGES, *UPDATES, ASIDE, *ASIDES, *BLOCKS, *CHANGES]
+ITEMS = st.sampled_from([*LASTING, *REPLACING])
 
 
 @given(st.lists(ITEMS, max_size=12))
@@ -147,35 +183,50 @@ def test_any_version_can_be_gone_on_from_and_none_ever_changes(steps: list[tuple
             agree(transcript, model)
 
 
-@given(st.lists(ITEMS, max_size=8), st.lists(ITEMS, max_size=8), st.lists(ITEMS, max_size=4))
+SOME = st.lists(st.sampled_from(LASTING), max_size=8)
+
+
+@given(SOME, SOME, SOME)
 def test_a_transcript_as_an_item_stands_for_the_items_folded_into_it(
     mine: list[Any], others: list[Any], tail: list[Any]
 ) -> None:
     transcript = Transcript().fold_all(mine).fold(Transcript().fold_all(others)).fold_all(tail)
-    model = Model().fold_all(mine)
-    seen: set[str] = set()
-    # what was folded into the other once counts once there, and here only if it is new here
-    other = Model()
-    for item in _flat(others):
-        if item.id not in seen:
-            seen.add(item.id)
-            other = other.fold(item)
-    if not mine:
-        agree(transcript, Model().fold_all(others).fold_all(tail))
-    elif not any(item in REPLACING for item in [*mine, *others]):
-        agree(transcript, model.fold_all(_flat(others)).fold_all(tail))
+    agree(transcript, Model().fold_all([*mine, *others, *tail]))
 
 
-def _flat(items: Any) -> list[Any]:
-    flat: list[Any] = []
+@given(SOME, SOME, SOME)
+def test_the_fold_is_associative(one: list[Any], two: list[Any], three: list[Any]) -> None:
+    a, b, c = (Transcript().fold_all(items) for items in (one, two, three))
+    left, right = a.fold(b).fold(c), a.fold(b.fold(c))
+    assert left == right
+    agree(left, Model().fold_all([*one, *two, *three]))
+
+
+@given(st.lists(ITEMS, max_size=8))
+def test_what_was_folded_in_adds_nothing_again(items: list[Any]) -> None:
+    transcript = Transcript().fold_all(items)
+    assert transcript.fold_all(items) == transcript.fold(transcript) == transcript
+    aside = ran("again", *items, entry="aside")
+    assert transcript.fold(aside) == transcript
+
+
+@given(st.lists(ITEMS, max_size=8), SOME)
+def test_a_stored_transcript_goes_on_as_the_original_does(items: list[Any], tail: list[Any]) -> None:
+    transcript = Transcript().fold_all(items)
+    stored = pickle.loads(pickle.dumps(transcript))
+    assert stored == transcript
+    assert stored.fold_all(tail) == transcript.fold_all(tail)
+
+
+@given(st.lists(ITEMS, max_size=10))
+def test_a_conversation_that_follows_the_items_goes_through_json(items: list[Any]) -> None:
+    conversation = Conversation()
     for item in items:
-        if not isinstance(item, Block):
-            flat.append(item)
-        elif item.entry == "append":
-            flat += _flat(item.items)
-        elif item.entry == "replace_last":
-            flat.append(item)
-    return flat
+        conversation.follow(item)
+    agree(conversation.transcript, Model().fold_all(items))
+    restored = Conversation.from_dict(json.loads(json.dumps(conversation.to_dict())))
+    assert restored.transcript == conversation.transcript
+    assert restored.to_dict() == conversation.to_dict()
 
 
 # As an item
@@ -238,6 +289,92 @@ def test_fifty_thousand_messages_share_one_ledger() -> None:
         transcript = transcript.with_message(message)
     assert transcript._ledger is ledger
     assert len(transcript) == len(ledger.messages) == 50_000
+
+
+# What goes, and what enters
+
+
+def test_an_update_drops_the_last_messages_and_its_own_enter() -> None:
+    transcript = Transcript().fold_all(MESSAGES[:3])
+    changed = transcript.fold(StateUpdate("update", messages=(UserMessage("x"), UserMessage("y")), drop=2))
+    assert texts(changed) == ["m0", "x", "y"]
+    assert texts(transcript) == ["m0", "m1", "m2"]
+    assert changed.usage == transcript.usage
+    assert texts(changed.fold(MESSAGES[3])) == ["m0", "x", "y", "m3"]
+
+
+def test_more_is_dropped_than_there_is() -> None:
+    assert texts(Transcript().fold(StateUpdate(drop=3, messages=(UserMessage("x"),)))) == ["x"]
+    assert texts(Transcript().fold(MESSAGES[0]).fold(StateUpdate(drop=3))) == []
+
+
+def test_a_message_that_was_cut_before_anything_came_does_not_enter_by_an_update_either() -> None:
+    empty = AssistantMessage("", finish_reason="interrupted")
+    assert texts(Transcript().fold(StateUpdate(messages=(empty, UserMessage("x"))))) == ["x"]
+
+
+def test_an_update_that_was_passed_on_without_its_messages_is_the_same_item_elsewhere() -> None:
+    base = Transcript().fold(MESSAGES[0])
+    change = StateUpdate("update", variables={"a": 1}, messages=(UserMessage("x"),), drop=1)
+    passed = change.beside
+    assert (passed.id, passed.messages, passed.drop) == (change.id, (), 0)
+    # two branches of one history: neither takes over what the other made of it
+    whole, beside = base.fold(change), base.fold(passed)
+    assert (texts(whole), texts(beside)) == (["x"], ["m0"])
+    whole, beside = whole.fold(MESSAGES[1]), beside.fold(MESSAGES[1])
+    assert (texts(whole), texts(beside)) == (["x", "m1"], ["m0", "m1"])
+    enters = StateUpdate("update", messages=(UserMessage("x"),))
+    assert texts(base.fold(enters)) == ["m0", "x"]
+    assert texts(base.fold(enters.beside)) == ["m0"]
+    assert UPDATES[0].beside is UPDATES[0]
+
+
+@pytest.mark.parametrize("drop", [-1, "2", None, 1.5])
+def test_what_is_no_number_of_messages_is_refused(drop: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"drop is {drop!r}; it must be a number, 0 or more"):
+        StateUpdate(drop=drop)
+
+
+def test_what_is_no_message_does_not_enter() -> None:
+    with pytest.raises(InputError, match="messages holds dict; give Messages"):
+        StateUpdate(messages=({"role": "user"},))  # type: ignore[arg-type]
+
+
+def test_of_what_stands_aside_the_usage_and_the_log_count() -> None:
+    update = StateUpdate("x", variables={"a": 1}, usage=Usage(total_tokens=2), log=(("info", 1),))
+    transcript = Transcript().fold(ran("note", said("aside", usage=3), ran("deep", update), entry="aside"))
+    assert (len(transcript), dict(transcript.variables)) == (0, {})
+    assert (transcript.usage.total_tokens, transcript.log) == (5, (("info", 1),))
+
+
+def test_what_stood_aside_can_still_enter_and_is_paid_for_once() -> None:
+    message = said("shown before", usage=3)
+    for items in (
+        [ran("note", message, entry="aside"), message],
+        [message, ran("note", message, entry="aside")],
+    ):
+        transcript = Transcript().fold_all(items)
+        assert (texts(transcript), transcript.usage.total_tokens) == (["shown before"], 3)
+    earlier = Transcript().fold_all([message, UPDATES[1]])
+    beside = Transcript().fold(ran("note", earlier, entry="aside"))
+    assert (len(beside), beside.usage, beside.log) == (0, earlier.usage, earlier.log)
+    assert beside.fold(earlier) == Transcript().fold_all([message, UPDATES[1]])
+
+
+def test_a_transcript_reduced_to_some_messages_keeps_the_variables_and_the_ids() -> None:
+    change = StateUpdate("update", messages=(UserMessage("one"), UserMessage("two")), drop=1)
+    whole = Transcript().fold_all([*MESSAGES, UPDATES[1], change])
+    new = AssistantMessage("in short", usage=Usage(total_tokens=9))
+    reduced = whole.reduced_to([new, whole[0], whole[-2], whole[-1]])
+    assert texts(reduced) == ["in short", "m0", "one", "two"]
+    assert (reduced.variables, reduced.usage, reduced.log) == (whole.variables, Usage(), ())
+    ids = (MESSAGES[0].id, change.id, MESSAGES[1].id)
+    assert [*map(reduced.has, ids)] == [True, True, False]
+    assert texts(whole.fold(reduced)) == [*texts(whole), "in short"]
+    torn = whole.reduced_to([whole[-1], whole[0], whole[-2]])
+    assert texts(torn) == ["two", "m0", "one"]
+    assert whole.reduced_to([]).variables == whole.variables
+    assert Transcript().reduced_to([]) == Transcript()
 
 
 # What counts

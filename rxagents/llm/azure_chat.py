@@ -17,10 +17,10 @@ from openai import AsyncAzureOpenAI, AsyncOpenAI
 from ..errors import ConfigurationError
 from ..tasks import to_its_end
 from ..threads import call_in_thread
-from .chat_completions import ChatCompletions
 from .client_settings import merged_settings, new_client, shown_address
 from .clients import LoopClients
 from .requests import LLMConstraints
+from .served_models import API, ServedModel
 
 __all__ = ["AzureOpenAILLM"]
 
@@ -38,16 +38,18 @@ _SCOPE = "https://cognitiveservices.azure.com/.default"
 _TokenProvider: TypeAlias = Callable[[], str | Awaitable[str]]
 
 
-class AzureOpenAILLM(ChatCompletions):
+class AzureOpenAILLM(ServedModel):
     """A model of OpenAI that is deployed on Azure; it emits and fails as an OpenAILLM does.
 
     A setting that is missing or None is looked up in the environment: endpoint, deployment and
     version when the model is made, the key at the first request. Without a key and a token
     provider, it asks Microsoft Entra ID with the default credential of `azure.identity`, which
-    `pip install rxagents[azure]` brings. Source: Azure OpenAI REST API reference, "Chat completions".
+    `pip install rxagents[azure]` brings. Source: Azure OpenAI REST API reference, "Chat completions"
+    and "Responses".
 
     Args:
         config: A dict with any of the other arguments by their names; what is given beside it wins.
+        api: `chat` (chat completions, the default) or `responses`; see OpenAILLM.
         constraints: What the model cannot do. A temperature in it overrules all others.
         client: An AsyncAzureOpenAI, to be used as it is and never closed. By default there is one
             for each event loop, closed with the loop.
@@ -79,6 +81,7 @@ class AzureOpenAILLM(ChatCompletions):
         self,
         config: Mapping[str, Any] | None = None,
         *,
+        api: API | None = None,
         constraints: LLMConstraints | None = None,
         client: AsyncOpenAI | None = None,
         azure_endpoint: str | None = None,
@@ -96,6 +99,7 @@ class AzureOpenAILLM(ChatCompletions):
         settings = merged_settings(
             config or {},
             {
+                "api": api,
                 "constraints": constraints,
                 "client": client,
                 "azure_endpoint": azure_endpoint,

@@ -7,21 +7,19 @@ Azure, DeepSeek, Groq, Mistral, OpenRouter, Snowflake and Crusoe for what the re
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
-from ..errors import ModelConnectionError, ModelProtocolError, ModelStreamError
+from ..errors import ModelConnectionError, ModelProtocolError
 from ..values import Completion, Delta, Usage
+from .event_json import checked, malformed, quoted, read_document, read_event, reported
 from .sse import SSEDecoder
 
 __all__ = ["ChatStreamDecoder"]
 
 _STANDARD = frozenset(("content", "function_call", "refusal", "role", "tool_calls"))
 _CALL = frozenset(("id", "function", "type", "index"))
-_EXCERPT = 200
-
-_T = TypeVar("_T")
 
 
 class ChatStreamDecoder:
@@ -104,37 +102,48 @@ class ChatStreamDecoder:
                 "the service or a proxy before it closed the connection, so ask again"
             )
 
+    def take_whole(self, body: bytes, emit: Callable[[Delta], None]) -> None:
+        """Reads a `chat.completion` object as the one chunk of a stream that says the same.
+
+        Raises:
+            ModelStreamError: It is an error of the service.
+            ModelProtocolError: It is no chat completion.
+        """
+        document = read_document(body)
+        if not document.get("error"):
+            choices = document.get("choices")
+            if not isinstance(choices, list) or not choices:
+                raise ModelProtocolError(f"the service sent JSON that is no chat completion: {quoted(body)}")
+            for choice in choices:
+                if isinstance(choice, dict) and "message" in choice:
+                    choice["delta"] = _numbered(choice.pop("message"))
+        self._take(None, to_json(document), emit)
+        self.done = True
+
     def _take(self, name: str | None, data: bytes, emit: Callable[[Delta], None]) -> None:
-        try:
-            chunk = from_json(data)
-        except ValueError as error:
-            if not data or data.isspace():
-                return  # a heartbeat that is written as an event instead of a comment
-            chunk = _broken_json(data, name, error)
-        if chunk.__class__ is not dict:
-            if name == "error":
-                raise _reported(chunk)
-            raise _malformed(f"a chunk is {type(chunk).__name__} instead of an object", data)
+        chunk = read_event(name, data)
+        if chunk is None:
+            return
         # Counts and names of another shape are left out: an answer is not lost for its statistics.
         if (usage := chunk.get("usage")) and usage.__class__ is dict:
             self._usage = usage
         if self._model is None and (model := chunk.get("model")).__class__ is str:
             self._model = model or None
         if name == "error" or chunk.get("error"):
-            raise _reported(chunk)
+            raise reported(chunk)
         choices = chunk.get("choices")
         if choices.__class__ is not list:
             if choices is None and ("choices" in chunk or "usage" in chunk or name is not None):
                 return  # a chunk of statistics, or an event that by its name is no chunk (`event: ping`)
-            raise _malformed(f"the choices of a chunk are {type(choices).__name__} instead of a list", data)
+            raise malformed(f"the choices of a chunk are {type(choices).__name__} instead of a list", data)
         for choice in choices:
             if choice.__class__ is not dict:
-                raise _malformed(f"a choice is {type(choice).__name__} instead of an object", data)
-            if (index := choice.get("index")) and _checked(int, index, "index of a choice", data):
+                raise malformed(f"a choice is {type(choice).__name__} instead of an object", data)
+            if (index := choice.get("index")) and checked(int, index, "index of a choice", data):
                 continue
             if finish_reason := choice.get("finish_reason"):
-                self._finish_reason = _checked(str, finish_reason, "finish_reason", data)
-            raw = _checked(dict, choice.get("delta"), "delta", data)
+                self._finish_reason = checked(str, finish_reason, "finish_reason", data)
+            raw = checked(dict, choice.get("delta"), "delta", data)
             if raw is None:
                 continue  # Azure reports the results of its asynchronous filter in a choice without one
             content = raw.get("content")
@@ -144,15 +153,24 @@ class ChatStreamDecoder:
                 emit(_increment(raw, data))
 
 
+def _numbered(message: Any) -> Any:
+    """A whole message as a delta: its tool calls bear no index."""
+    if isinstance(message, dict) and isinstance(calls := message.get("tool_calls"), list):
+        for index, call in enumerate(calls):
+            if isinstance(call, dict):
+                call.setdefault("index", index)
+    return message
+
+
 def _increment(raw: dict[str, Any], data: bytes) -> Delta:
     """The Delta for a wire-form delta of any dialect."""
     content = raw.get("content")
-    calls: list[Any] | None = _checked(list, raw.get("tool_calls"), "tool_calls", data)
+    calls: list[Any] | None = checked(list, raw.get("tool_calls"), "tool_calls", data)
     parts = content if content.__class__ is list else None
     increment: dict[str, Any] = {
-        "content": _text(parts) if parts is not None else _checked(str, content, "content", data),
-        "function_call": _checked(dict, raw.get("function_call"), "function_call", data),
-        "refusal": _checked(str, raw.get("refusal"), "refusal", data),
+        "content": _text(parts) if parts is not None else checked(str, content, "content", data),
+        "function_call": checked(dict, raw.get("function_call"), "function_call", data),
+        "refusal": checked(str, raw.get("refusal"), "refusal", data),
         "tool_calls": None
         if calls is None
         else [_tool_call(each, data) for each in calls if each is not None],
@@ -173,16 +191,16 @@ def _text(parts: list[Any]) -> str | None:
 
 def _tool_call(raw: object, data: bytes) -> dict[str, Any]:
     """A fragment of a tool call with all its keys in the order of the markers."""
-    call: dict[str, Any] = _checked(dict, raw, "entry of tool_calls", data) or {}
-    function: dict[str, Any] = _checked(dict, call.get("function"), "function of a tool call", data) or {}
+    call: dict[str, Any] = checked(dict, raw, "entry of tool_calls", data) or {}
+    function: dict[str, Any] = checked(dict, call.get("function"), "function of a tool call", data) or {}
     fragment = {
-        "id": _checked(str, call.get("id"), "id of a tool call", data),
+        "id": checked(str, call.get("id"), "id of a tool call", data),
         "function": {
-            "arguments": _checked(str, function.get("arguments"), "arguments of a tool call", data),
-            "name": _checked(str, function.get("name"), "name of a tool call", data),
+            "arguments": checked(str, function.get("arguments"), "arguments of a tool call", data),
+            "name": checked(str, function.get("name"), "name of a tool call", data),
         },
-        "type": _checked(str, call.get("type"), "type of a tool call", data),
-        "index": _checked(int, call.get("index"), "index of a tool call", data),
+        "type": checked(str, call.get("type"), "type of a tool call", data),
+        "index": checked(int, call.get("index"), "index of a tool call", data),
     }
     for key in call:
         if key not in _CALL:
@@ -195,40 +213,3 @@ def _usage(raw: dict[str, Any]) -> Usage:
     counts = {name: raw[name] for name in Usage.model_fields if raw.get(name).__class__ is int}
     counts.setdefault("total_tokens", counts.get("prompt_tokens", 0) + counts.get("completion_tokens", 0))
     return Usage(**counts)
-
-
-def _broken_json(data: bytes, name: str | None, error: ValueError) -> Any:
-    """What can be made of data that is no JSON: an error in plain text, a chunk with broken characters."""
-    text = data.decode("utf-8", "replace")
-    try:
-        # The standard replaces what is no UTF-8, and one broken character need not cost an answer.
-        return from_json(text)
-    except ValueError:
-        if name == "error":
-            return text
-        raise _malformed(f"a chunk is no JSON ({error})", data) from None
-
-
-def _checked(kind: type[_T], value: Any, name: str, data: bytes) -> _T | None:
-    """The value, if it is of that type or null. By class, so that `true` is no number."""
-    if value is not None and value.__class__ is not kind:
-        raise _malformed(f"the {name} is {type(value).__name__} instead of {kind.__name__}", data)
-    return value
-
-
-def _malformed(what: str, data: bytes) -> ModelProtocolError:
-    text = data.decode("utf-8", "replace")
-    return ModelProtocolError(f"{what}; the service sent: {_excerpt(text)}")
-
-
-def _reported(chunk: object) -> ModelStreamError:
-    """The service's error in its own words: `{"error": {"message": …}}`, or some of that, or text."""
-    body = (chunk.get("error") or chunk) if isinstance(chunk, dict) else chunk
-    message = body.get("message") if isinstance(body, dict) else body
-    if not isinstance(message, str) or not message:
-        message = f"the service reported an error: {_excerpt(to_json(body).decode())}"
-    return ModelStreamError(message, body)
-
-
-def _excerpt(text: str) -> str:
-    return text if len(text) <= _EXCERPT else f"{text[: _EXCERPT - 1]}…"

@@ -12,22 +12,23 @@ from openai import AsyncOpenAI
 
 from ..errors import ConfigurationError
 from ..tasks import to_its_end
-from .chat_completions import ChatCompletions
 from .client_settings import merged_settings, new_client, shown_address
 from .clients import LoopClients
 from .requests import LLMConstraints
+from .served_models import API, ServedModel
 
 __all__ = ["OpenAILLM"]
 
 _ADDRESS = "`base_url` (or OPENAI_BASE_URL)"
 
 
-class OpenAILLM(ChatCompletions):
+class OpenAILLM(ServedModel):
     """A model of OpenAI, or of a service that speaks the same.
 
     Called with a request, it gives a cold observable: each subscription is one streamed
-    `POST /chat/completions`. It emits a Delta for each increment that the service sends and one
-    Completion, and completes. Disposing closes the connection. It fails with a ModelError (see
+    `POST /chat/completions`, or with `api="responses"` one streamed `POST /responses`. It emits a Delta
+    for each increment that the service sends and one Completion, and completes; both APIs take the same
+    requests and emit the same. Disposing closes the connection. It fails with a ModelError (see
     `rxagents.errors`); before an answer has begun, the client asks again after a lost connection
     and after the statuses 408, 409, 429 and 5xx.
 
@@ -39,11 +40,23 @@ class OpenAILLM(ChatCompletions):
     The body of the request holds the model's own parameters, overruled by those of the request.
     None stands for "not to be sent". `stream_options` is `{"include_usage": True}` besides what is
     given; for a service that does not know it, give `stream_options=None`. Source: OpenAI's API
-    reference, "Create chat completion".
+    reference, "Create chat completion" and "Create a model response".
+
+    Over the Responses API, parameters of chat completions go out under the names that they have there
+    (`max_tokens` as `max_output_tokens`, `response_format` as `text.format`, `reasoning_effort` as
+    `reasoning.effort`), and built-in tools are parameters: `tools=[{"type": "web_search"}]`. Nothing is
+    kept by the service (`store` is False) unless `store`, `background`, `conversation` or
+    `previous_response_id` asks for it: the conversation is sent whole, and belongs to the workflow.
+    A model that reasons then needs its thoughts back with the results of its tools; with `reasoning` or
+    `reasoning_effort` given they are asked for, encrypted, and otherwise by
+    `include=["reasoning.encrypted_content"]`, which other models refuse. An answer in the background goes
+    on at the service when its connection is closed. Beside the text there may be extra keys: `reasoning`,
+    `annotations`, `logprobs`, `phases`, `output_items`, and one for each kind of built-in tool.
 
     Args:
         model: The model's name; or a dict that holds it and any of the other arguments by their
             names, where what is given beside the dict wins.
+        api: `chat` (chat completions, the default) or `responses`.
         client: A client of the `openai` package, to be used as it is and never closed. By default
             there is one for each event loop, closed with the loop.
         api_key: The key, or an async function that gives it; by default `OPENAI_API_KEY`, looked up
@@ -72,6 +85,7 @@ class OpenAILLM(ChatCompletions):
         self,
         model: str | Mapping[str, Any] | None = None,
         *,
+        api: API | None = None,
         client: AsyncOpenAI | None = None,
         api_key: str | Callable[[], Awaitable[str]] | None = None,
         base_url: str | None = None,
@@ -85,6 +99,7 @@ class OpenAILLM(ChatCompletions):
         settings = merged_settings(
             config,
             {
+                "api": api,
                 "client": client,
                 "api_key": api_key,
                 "base_url": base_url,

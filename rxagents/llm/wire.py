@@ -24,9 +24,10 @@ def wire_messages(
     Its own messages are the assistant's, with the tool calls and results that led to them. Another
     agent's are the assistant's too, unless the request would hold no user message: then they are
     the user's, since a model answers a user. `others_as` decides otherwise. Of other agents only
-    the words are passed on, not their tools.
+    the words are passed on, not their tools. A system message that bears a name is for the agent of
+    that name, and for no other.
     """
-    read = [message for message in messages if not _is_empty(message)]
+    read = [m for m in messages if not _is_empty(m) and not _is_for_another(m, speaker)]
     if others_as is None:
         others_as = "assistant" if any(message.role == "user" for message in read) else "user"
     wire: list[dict[str, Any]] = []
@@ -72,3 +73,7 @@ def _plain(message: Message, role: str) -> dict[str, Any]:
 def _is_empty(message: Message) -> bool:
     # of a model's turn that was cut before it began; what a user says counts, even if it is nothing
     return message.role == "assistant" and not (message.content or message.steps or message.refusal)
+
+
+def _is_for_another(message: Message, speaker: str | None) -> bool:
+    return message.role in ("system", "developer") and message.name not in (None, speaker)

@@ -6,12 +6,17 @@ answer       the last Message           transcript   what it comes to, as one Tr
 deltas       the tokens as dicts        text         the tokens as strings
 markers      (mark, content) tuples     shared       one run for many readers
 map_tokens   token to token             transform    through an async generator
-until        a stop button
+partials     structured output, as it comes
+reading      only what a strategy reads: last_n, top_k_last_n, token_budget, summarize
+until        a stop button          errors_as_messages   what fails says so, in words
 ```
 """
 
+from ._error_messages import errors_as_messages
 from ._markers import Mark, Marker, markers
 from ._messages import answer, messages, responses
+from ._partials import partials
+from ._reading import last_n, reading, summarize, token_budget, top_k_last_n
 from ._shared import Shared, shared
 from ._text import deltas, text
 from ._tokens import map_tokens, transform
@@ -24,12 +29,19 @@ __all__ = [
     "Shared",
     "answer",
     "deltas",
+    "errors_as_messages",
+    "last_n",
     "map_tokens",
     "markers",
     "messages",
+    "partials",
+    "reading",
     "responses",
     "shared",
+    "summarize",
     "text",
+    "token_budget",
+    "top_k_last_n",
     "transcript",
     "transform",
     "until",

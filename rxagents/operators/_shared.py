@@ -6,27 +6,10 @@ from collections.abc import Callable
 
 from reactivex import Observable
 
-from ..blocks import Scope
+from ..sharing import Shared
 from ..transcripts import Item
 
 __all__ = ["Shared", "shared"]
-
-
-class Shared(Scope):
-    """A run that holds itself: readers come and go, late ones replay, `dispose` cancels it."""
-
-    def _start(self) -> None:
-        if not self._started and not self.ended:
-            self._holds += 1  # its own: the last reader that leaves does not end it
-        super()._start()
-
-    def begin(self) -> None:
-        """Starts it, if nobody has subscribed yet."""
-        self._on_loop(self._start)
-
-    def dispose(self) -> None:
-        """Cancels: what is open ends as interrupted, and keeps what had arrived. From any thread."""
-        self.interrupt()
 
 
 def shared() -> Callable[[Observable[Item]], Shared]:

@@ -30,12 +30,13 @@ class Twin(MessageStream):
     """A message made of another one: with its name and role, and with what its model calls took."""
 
     def __init__(self, original: MessageStream, source: Observable[Any]) -> None:
-        super().__init__(source, name=original.name, role=original.role)
-        self._original = original
+        super().__init__(source, name=original.name, role=original.role, kind=original.kind)
+        self.original = original
 
     def _settle(self) -> None:
         # Taken at the end, not passed along: one that is cut or fails was paid for all the same.
-        self._completions = [*_completions(self._original), *self._completions]
+        self._completions = [*_completions(self.original), *self._completions]
+        self.parsed = self.original.parsed
         super()._settle()
 
 

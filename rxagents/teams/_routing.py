@@ -11,7 +11,7 @@ from ..llm.requests import ChatRequest
 from ..participants import Participant
 from ..values import Message
 
-__all__ = ["PROMPT", "choice_request", "describe", "read_choice"]
+__all__ = ["PROMPT", "choice_request", "describe", "filled", "history", "read_choice"]
 
 PROMPT = """\
 You lead a conversation between the members of a team. Decide who speaks next.
@@ -53,6 +53,13 @@ def history(messages: Iterable[Message]) -> str:
     return "\n".join(f"{message.name or message.role}: {message.text}" for message in messages)
 
 
+def filled(prompt: str, **texts: str) -> str:
+    """A prompt with the texts where it says `{name}`."""
+    # not str.format: a history may hold braces, and so may a user's prompt
+    places = {f"{{{name}}}": text for name, text in texts.items()}
+    return "".join(places.get(part, part) for part in re.split(r"(\{\w+\})", prompt))
+
+
 def choice_request(
     prompt: str,
     agents: str,
@@ -74,10 +81,7 @@ def choice_request(
         structured: Ask for JSON by a schema, else in words.
         team: The id of the team.
     """
-    # not str.format: a history may hold braces, and so may a user's prompt
-    parts = re.split(r"(\{agents\}|\{history\})", prompt)
-    filled = {"{agents}": agents, "{history}": history(messages)}
-    system = "".join(filled.get(part, part) for part in parts)
+    system = filled(prompt, agents=agents, history=history(messages))
     wire: list[dict[str, Any]] = [
         {"role": "system", "content": system},
         {"role": "user", "content": _QUESTION if structured else f"{_QUESTION} Nothing else."},

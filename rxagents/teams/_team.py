@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from functools import partial
-from inspect import isawaitable
 from typing import Any
 
 from reactivex import Observable
 
-from ..blocks import Block, Scope, StateUpdate
-from ..bridges import forward, from_async
-from ..emitters import just
+from ..blocks import Block, StateUpdate
+from ..bridges import from_async
 from ..errors import ConfigurationError, RoutingError
 from ..llm.requests import LLM, LLMConstraints
-from ..participants import Emit, Participant, ask, check_model, until_ended
+from ..participants import Emit, Participant, ask, check_model
 from ..places import located, located_as
-from ..replays import Replay
 from ..strategies import ReadingStrategy, check_strategy, read
 from ..streams import MessageStream
 from ..transcripts import Item, Transcript
 from ._members import check_members, check_transitions
 from ._routing import PROMPT, choice_request, describe, read_choice
+from ._turns import Condition, answer_of, check_condition, result, take_turn
 
 __all__ = ["Team"]
 
@@ -70,7 +67,7 @@ class Team(Participant):
         id: str,
         description: str = "",
         system_prompt: str = "",
-        stop_callback: Callable[[Transcript], Any] | None = None,
+        stop_callback: Condition | None = None,
         allowed_transitions: Mapping[Any, Sequence[Any]] | None = None,
         include_tools_descriptions: bool = False,
         reading_strategy: ReadingStrategy | None = None,
@@ -81,12 +78,7 @@ class Team(Participant):
         self.llm = check_model(f"team {id}", llm)
         self.members = check_members(f"team {id}", members)
         self.system_prompt = system_prompt
-        if stop_callback is not None and not callable(stop_callback):
-            raise ConfigurationError(
-                f"team {id}: stop_callback is a {type(stop_callback).__name__}; give a function of the "
-                "Transcript"
-            )
-        self.stop_callback = stop_callback
+        self.stop_callback = check_condition(f"team {id}", "stop_callback", stop_callback)
         self.allowed_transitions = check_transitions(f"team {id}", self.members, allowed_transitions)
         self.include_tools_descriptions = include_tools_descriptions
         self.reading_strategy = check_strategy(f"team {id}", reading_strategy)
@@ -111,29 +103,19 @@ class Team(Participant):
         for _ in range(self.max_turns):
             candidates = self._candidates(speaker)
             if not candidates:
-                return add(_result("done"))
+                return add(result("done"))
             speaker = await self._choose(transcript, candidates, add)
             stop, transcript = await take_turn(self.members[speaker], transcript, emit)
             if stop is not None:
-                return add(_result("agent-stop", ("info", "team/stop", self.id)))
-            if await self._is_stopped(transcript):
-                return add(_result("callback-stop", ("info", "team/callback-stop", self.id)))
-        return add(_result("max-turns", ("info", "team/max-turns", self.id)))
+                return add(result("agent-stop", ("info", "team/stop", self.id)))
+            if self.stop_callback and await answer_of(self.stop_callback, transcript, "stop_callback"):
+                return add(result("callback-stop", ("info", "team/callback-stop", self.id)))
+        return add(result("max-turns", ("info", "team/max-turns", self.id)))
 
     def _candidates(self, speaker: str | None) -> tuple[str, ...]:
         if speaker is None or self.allowed_transitions is None:
             return tuple(self.members)
         return self.allowed_transitions.get(speaker, ())
-
-    async def _is_stopped(self, transcript: Transcript) -> bool:
-        if self.stop_callback is None:
-            return False
-        try:
-            answer = self.stop_callback(transcript)
-            return bool(await answer if isawaitable(answer) else answer)
-        except Exception as error:
-            error = located_as(error, "stop_callback")
-            raise error
 
     async def _choose(self, transcript: Transcript, candidates: tuple[str, ...], add: Emit) -> str:
         if len(candidates) == 1:
@@ -142,13 +124,15 @@ class Team(Participant):
         agents = describe(
             self.members.values(), tools=self.include_tools_descriptions, transitions=self.allowed_transitions
         )
-        messages = await read(self.reading_strategy, transcript)
+        reading = await read(self.reading_strategy, transcript)
+        if reading.usage:
+            add(StateUpdate("usage", usage=reading.usage))
         wrong: list[tuple[str, str]] = []
         for _ in range(_TRIES):
             request = choice_request(
                 self.system_prompt or PROMPT,
                 agents,
-                messages,
+                reading.messages,
                 candidates,
                 wrong,
                 structured=self.use_structured_output and constraints.structured_output,
@@ -182,32 +166,3 @@ class Team(Participant):
             ),
             "router",
         )
-
-
-async def take_turn(
-    member: Participant, transcript: Transcript, emit: Emit
-) -> tuple[StateUpdate | None, Transcript]:
-    """Lets a member speak, to the end of all it says; gives its stop, if it asked for one."""
-    said: list[Item] = []
-    stop: StateUpdate | None = None
-
-    def pass_on(item: Item) -> None:
-        nonlocal stop
-        said.append(item)
-        if isinstance(item, StateUpdate) and item.stop is not None:
-            stop = item
-            if item.scope == "team":  # consumed here; what it brings beside the stop stays
-                item = said[-1] = replace(item, stop=None)
-        emit(item)
-
-    await forward(member(just(transcript)), pass_on)
-    for item in said:
-        if isinstance(item, Replay):
-            await until_ended(item)
-        if isinstance(item, Scope) and item.escaping_stop is not None:
-            stop = item.escaping_stop
-    return stop, transcript.fold_all(said)
-
-
-def _result(code: str, *log: tuple[Any, ...]) -> StateUpdate:
-    return StateUpdate("result", {"result": code}, log=log)

@@ -43,6 +43,8 @@ class LaneSheet:
             self._fragment(at, fragment)
         rest = {key: value for key, value in delta.items() if key not in ("content", "tool_calls")}
         said = {key: value for key, value in rest.items() if value is not None}
+        if "restart" in said:
+            self._calls.clear()  # those that were about to be made are void
         if said:
             self.add(at, "next", said)
 

@@ -1,4 +1,4 @@
-"""python -m tests.benchmarks [--quick]: what a token costs, beside the bare `openai` client.
+"""python -m tests.benchmarks [--quick]: what a token costs beside the bare `openai` client, and a turn.
 
 A server in its own process answers with one burst of tokens. Each way of reading it takes its turn,
 round after round, so that a drifting machine drifts for all. CPU time of this process only. The
@@ -22,6 +22,8 @@ from openai import AsyncOpenAI
 
 from rxagents import Agent, OpenAILLM, Team, Workflow
 from rxagents.participants import Participant
+
+from .turns import LATE_AT_MOST, growth
 
 Read = Callable[[], Awaitable[int]]
 
@@ -101,7 +103,11 @@ def main() -> int:
     per_levels = statistics.median(a / b for a, b in zip(twenty, one, strict=True))
     print(f"  1 team / bare: {against_bare:.2f} (held to {AT_MOST_BARE:.2f})")
     print(f"  20 teams / 1 team: {per_levels:.2f} (held to {1 + LEVELS_WITHIN:.2f})")
-    return int(against_bare > AT_MOST_BARE or per_levels > 1 + LEVELS_WITHIN)
+    turns = 1_000 if quick else 4_000
+    late = growth(turns, runs=3)
+    print(f"  a turn at the end of a loop of {turns} / at its beginning: {late:.2f} (held to {LATE_AT_MOST:.2f})")
+    held = against_bare <= AT_MOST_BARE and per_levels <= 1 + LEVELS_WITHIN and late <= LATE_AT_MOST
+    return int(not held)
 
 
 if __name__ == "__main__":

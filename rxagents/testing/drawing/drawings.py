@@ -9,7 +9,7 @@ from typing import Protocol, TypeAlias
 
 from ...errors import ConfigurationError
 from ..lanes import Lane
-from ..recordings.reading import read_recording
+from ..recordings.recorded_files import read_recording
 from .scenes import scene_of
 from .svg_drawings import svg_drawing
 from .text_drawings import text_drawing

@@ -101,12 +101,15 @@ def imbalance(seen: Sequence[Marker], *, whole: bool) -> str | None:
 
 
 class _Book:
-    """What was begun and is not ended yet, by id."""
+    """What was begun and is not ended yet: blocks by id, messages by id and path.
+
+    A message may be said in two blocks, where a step of a chain passes on what it heard.
+    """
 
     def __init__(self) -> None:
         self._blocks: dict[str, tuple[str, ...]] = {}
-        self._messages: dict[str, tuple[str, ...]] = {}
-        self._over: set[str] = set()
+        self._messages: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {}
+        self._over: set[object] = set()
         self._errors = 0
         self._result: Any = None
 
@@ -117,7 +120,7 @@ class _Book:
             return f"{mark} came after the result"
         if around and around not in self._blocks.values():
             return f"{mark} in {' > '.join(around)}, which is not open"
-        if mark.id in self._over:
+        if mark.id in self._over or (mark.id, path) in self._over:
             return f"{mark} for what has ended already"
         if mark == "start":
             if mark.id in self._blocks:
@@ -126,25 +129,24 @@ class _Book:
         elif mark == "end":
             return self._end(mark.id, path)
         elif mark in ("delta", "function_result"):
-            if self._messages.setdefault(mark.id, path) != path:
-                return f"{mark} of one message in two blocks"
+            self._messages[mark.id, path] = path
         elif mark in ("response", "interrupted"):
-            self._message_over(mark.id)
+            self._message_over(mark.id, path)
         elif mark == "error":
             self._errors += 1
             if self._errors > 1:
                 return "a second error"
             if mark.id and mark.id not in self._blocks:
-                self._message_over(mark.id)
+                self._message_over(mark.id, path)
         elif mark == "result":
             self._result = content
         elif mark != "state":
             return f"{mark} is no marker"
         return None
 
-    def _message_over(self, id: str) -> None:
-        self._messages.pop(id, None)
-        self._over.add(id)
+    def _message_over(self, id: str, path: tuple[str, ...]) -> None:
+        self._messages.pop((id, path), None)
+        self._over.add((id, path))
 
     def _end(self, id: str, path: tuple[str, ...]) -> str | None:
         if self._blocks.pop(id, None) != path:

@@ -26,7 +26,7 @@ from .plans import Plan
 from .talks import token_feed
 from .worlds import Operator, Planted, PlantedStop, World
 
-__all__ = ["Bot", "Crew", "Named", "Person"]
+__all__ = ["Bot", "Crew", "Named", "Person", "named"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class Crew:
     stop: int = 0
 
     def build(self, world: World, numbers: Iterator[int]) -> Participant:
-        members = [_named(plan.build(world, numbers), numbers) for plan in self.members]
+        members = [named(plan.build(world, numbers), numbers) for plan in self.members]
         ids = [member.id for member in members]
         follow = None
         if self.follow is not None:
@@ -127,7 +127,8 @@ class Crew:
         return len(transcript) >= self.stop
 
 
-def _named(operator: Operator, numbers: Iterator[int]) -> Participant:
+def named(operator: Operator, numbers: Iterator[int]) -> Participant:
+    """The operator, with an id if it has none."""
     if isinstance(operator, Participant):
         return operator
     return as_agent(f"op{next(numbers)}", operator)

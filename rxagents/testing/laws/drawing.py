@@ -24,6 +24,7 @@ def lanes(marks: str, size: int) -> SearchStrategy[str]:
 
 _TOKENS = lanes("a-b.o?~$1=", 5)
 _FLAT, _NESTED, _STOPPING = lanes("m-usw", 5), lanes("m-uswBARCT", 5), lanes("m-uswBARCTxX", 5)
+_CHANGING = lanes("m-uswBARCTxXed", 5)
 _BLOCKS = "BARC"
 _ENDS = st.sampled_from(["|", "|", "|", "|", "#", "", "%"])
 _QUEUED = st.sampled_from([True, True, True, False])
@@ -42,14 +43,14 @@ def conversations(draw: DrawFn, calm: bool = False, depth: int = 2, stops: bool 
     return _talk(draw, calm, depth, stops)
 
 
-def _talk(draw: DrawFn, calm: bool, depth: int, stops: bool) -> Talk:
-    lane = draw((_STOPPING if stops else _NESTED) if depth else _FLAT)
+def _talk(draw: DrawFn, calm: bool, depth: int, stops: bool, *, changing: bool = False) -> Talk:
+    lane = draw((_CHANGING if changing else _STOPPING if stops else _NESTED) if depth else _FLAT)
     parts: list[Words | Talk] = []
     for mark in lane:
         if mark == "m":
             parts.append(Words(draw(_TOKENS) + ("|" if calm else draw(_ENDS)), draw(_QUEUED)))
         elif mark in _BLOCKS:
-            parts.append(_talk(draw, calm, depth - 1, stops))
+            parts.append(_talk(draw, calm, depth - 1, stops, changing=changing))
     return Talk(lane + ("|" if calm else draw(_ENDS)), tuple(parts), draw(_QUEUED))
 
 
@@ -77,7 +78,8 @@ def cases(draw: DrawFn, law: str, hostile: bool = False) -> Case:
         hostile: Whether a subscriber may raise, which stock operators do not survive, or press a button.
     """
     calm = law in ("timing", "loss")
-    source = _talk(draw, calm, 2, stops=not calm)
+    # what takes messages away is for the law about folds, and keeps the examples of the others simple
+    source = _talk(draw, calm, 2, stops=not calm, changing=law == "folding")
     if calm or law in ("folding", "wrapping"):
         return _compared(draw, law, source)
     readers = ""

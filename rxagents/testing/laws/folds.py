@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from ...blocks import Block
+from ...blocks import Block, StateUpdate
 from ...conversations import Conversation
 from ...streams import MessageStream
 from ...transcripts import Transcript, counts
@@ -65,7 +65,7 @@ def check_folding(make: Make, case: Case) -> None:
 
 
 def _said(items: Iterable[Any]) -> list[Any] | None:
-    """The messages of a run in their order, by a walk that knows nothing of folds; None if one replaces."""
+    """The messages of a run in their order, by a walk that knows nothing of folds; None if one goes again."""
     said: list[Any] = []
     seen: set[str] = set()
     stack = [*items][::-1]
@@ -75,6 +75,11 @@ def _said(items: Iterable[Any]) -> list[Any] | None:
             said += [message for message in sum_of(item)["messages"] if message not in said]
         elif isinstance(item, Block) and item.entry == "replace_last":
             return None
+        elif isinstance(item, StateUpdate) and item.id not in seen:
+            if item.drop:
+                return None
+            seen.add(item.id)
+            said += [shape(message)[1] for message in item.messages]
         elif isinstance(item, Block) and item.entry == "append":
             stack += item.items[::-1]
         elif isinstance(item, MessageStream) and item.result is not None and item.id not in seen:

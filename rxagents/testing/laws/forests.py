@@ -7,6 +7,7 @@ from hypothesis.strategies import DrawFn
 
 from .casts import Bot, Crew, Named, Person
 from .drawing import lanes
+from .lineups import Line, Order, Rounds
 from .plans import Maps, Pipe, Plan, Shares, Takes, Transforms, Until, View
 from .replies import Hears, Replies
 from .talks import Words
@@ -82,12 +83,24 @@ def _participant(draw: DrawFn, calm: bool, depth: int) -> Plan:
     if kind < 8:
         return _replies(draw, calm, depth)
     if kind < 11:
-        members = tuple(_participant(draw, calm, depth - 1) for _ in range(draw(st.integers(1, 3))))
-        router = draw(_CALM_ROUTER if calm else _ROUTER)
-        follow = draw(_CALM_FOLLOW if calm else _FOLLOW)
-        stop = draw(st.sampled_from([0, 0, 0, 1, 3, 0 if calm else -1]))
-        return Crew(members, router, follow, draw(st.integers(1, 3)), stop)
+        return _composition(draw, calm, depth)
     return Named(Pipe(tuple(_pipe(draw, calm, depth - 1))))
+
+
+def _composition(draw: DrawFn, calm: bool, depth: int) -> Plan:
+    members = tuple(_participant(draw, calm, depth - 1) for _ in range(draw(st.integers(1, 3))))
+    kind = draw(st.sampled_from(["crew", "crew", "order", "line", "line", "rounds"]))
+    if kind == "order":
+        return Order(members, draw(st.sampled_from(["", "", "be brief"])))
+    if kind == "line":
+        # of steps that speak side by side, who hears all of them hears what comes first
+        return Line(members, calm or draw(st.booleans()))
+    if kind == "rounds":
+        return Rounds(members, draw(st.integers(1, 3)), draw(st.sampled_from([0, 0, 3, 0 if calm else -1])))
+    router = draw(_CALM_ROUTER if calm else _ROUTER)
+    follow = draw(_CALM_FOLLOW if calm else _FOLLOW)
+    stop = draw(st.sampled_from([0, 0, 0, 1, 3, 0 if calm else -1]))
+    return Crew(members, router, follow, draw(st.integers(1, 3)), stop)
 
 
 def _bot(draw: DrawFn, calm: bool) -> Bot:

@@ -11,6 +11,7 @@ On that of a conversation:
 m  a message        B  a block                       A  a block aside         R  one that replaces
 u  the user's word  w  a finished message            C  one that catches stops
 s  a state          x  a stop                        X  a stop of the run     T  a transcript
+e  a state with a message that enters                d  one that drops a message, and has another
 ```
 The ends are `|` completed, `#` failed, `%` failed with a StopIteration; without one it never ends.
 """
@@ -119,6 +120,9 @@ class _Player:
         if mark == "s":
             variables = {"last": place, place: 1}
             return StateUpdate("state", {"at": place}, variables, _USAGE, (("info", "state", place),))
+        if mark in "ed":
+            enters = (Message(role="assistant", content=f"{place} ", usage=_USAGE),)
+            return StateUpdate("update", messages=enters, drop=1 if mark == "d" else 0)
         if mark in "xX":
             return StateUpdate("stop", stop=place, scope="run" if mark == "X" else "team")
         if mark == "T":

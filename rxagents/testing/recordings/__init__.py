@@ -4,7 +4,7 @@ The format is a page in `rxagents.journals`.
 """
 
 from .exchanges import Exchange, RecordedError
-from .reading import Recording, read_recording
+from .recorded_files import Recording, read_recording
 from .replaying import ReplayedLLM, replay
 
 __all__ = ["Exchange", "RecordedError", "Recording", "ReplayedLLM", "read_recording", "replay"]

@@ -23,7 +23,7 @@ from ...schedulers import LoopScheduler
 from ...values import Completion, Delta
 from .exchanges import Exchange
 from .played_answers import play, play_at_once
-from .reading import read_recording
+from .recorded_files import read_recording
 from .request_matching import canonical, comparable, first_difference, likeness
 
 __all__ = ["ReplayedLLM", "replay"]

@@ -1,38 +1,42 @@
 """The JSON of OpenAI's chat completions, as a service writes it.
 
-Source: OpenAI API reference, "Create chat completion", "The chat completion chunk object" and
-"Error codes"; the streams of `gpt-4o-mini` of 2024-07-18.
+Source: OpenAI API reference, "Create chat completion" and "The chat completion chunk object"; the
+streams of `gpt-4o-mini` of 2024-07-18.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from ...assembly import assemble
 from ...values import Completion, Delta, Usage
+from .documents import CREATED, json_bytes
 from .faults import HTTPFault, Step
+from .served_apis import Asked, ServedAPI
 
-__all__ = ["chat_completion", "chat_events", "error_document", "model_list"]
-
-# A fixed time: what the server sends depends on nothing but the script.
-_CREATED = 1_700_000_000
+__all__ = ["CHAT"]
 
 
-def chat_events(
-    deltas: Sequence[Delta], completion: Completion, *, identifier: str, model: str, include_usage: bool
-) -> list[Step]:
+def _objection(body: dict[str, Any]) -> HTTPFault | None:
+    if not isinstance(body.get("messages"), list):
+        return HTTPFault(400, "Missing required parameter: 'messages'.")
+    if not body.get("model"):
+        return HTTPFault(400, "you must provide a model parameter")
+    return None
+
+
+def _steps(deltas: Sequence[Delta], completion: Completion, asked: Asked) -> list[Step]:
+    return (_events if asked.streaming else _document)(deltas, completion, asked)
+
+
+def _events(deltas: Sequence[Delta], completion: Completion, asked: Asked) -> list[Step]:
     """A streamed answer as server-sent events, `[DONE]` included.
 
-    Args:
-        deltas: Its increments; the first gets the role, the last the finish reason.
-        completion: Its finish reason and usage.
-        identifier: Of the answer.
-        model: Its name on each chunk.
-        include_usage: Whether the request's `stream_options` asked for the usage chunk.
+    The first increment gets the role, the last the finish reason.
     """
-    frame = {"id": identifier, "object": "chat.completion.chunk", "created": _CREATED, "model": model}
+    include_usage = bool((asked.body.get("stream_options") or {}).get("include_usage"))
+    frame = _frame(asked, "chat.completion.chunk")
     blank = {"usage": None} if include_usage else {}
     documents: list[dict[str, Any]] = []
     for index, increment in enumerate(deltas):
@@ -46,12 +50,10 @@ def chat_events(
         documents.append({**frame, "choices": [choice], **blank})
     if include_usage:
         documents.append({**frame, "choices": [], "usage": _usage(completion)})
-    return [*(b"data: %b\n\n" % _json(document) for document in documents), b"data: [DONE]\n\n"]
+    return [*(b"data: %b\n\n" % json_bytes(document) for document in documents), b"data: [DONE]\n\n"]
 
 
-def chat_completion(
-    deltas: Sequence[Delta], completion: Completion, *, identifier: str, model: str
-) -> list[Step]:
+def _document(deltas: Sequence[Delta], completion: Completion, asked: Asked) -> list[Step]:
     """An answer that is not streamed, as one document."""
     whole = assemble(deltas)
     message: dict[str, Any] = {
@@ -69,23 +71,12 @@ def chat_completion(
         "logprobs": None,
         "finish_reason": completion.finish_reason,
     }
-    frame = {"id": identifier, "object": "chat.completion", "created": _CREATED, "model": model}
-    return [_json({**frame, "choices": [choice], "usage": _usage(completion)})]
+    frame = _frame(asked, "chat.completion")
+    return [json_bytes({**frame, "choices": [choice], "usage": _usage(completion)})]
 
 
-def error_document(fault: HTTPFault) -> list[Step]:
-    """The body of an HTTP error."""
-    kind = "server_error" if fault.status >= 500 else "invalid_request_error"
-    error = {"message": fault.message, "type": kind, "param": None, "code": fault.code}
-    return [_json({"error": error})]
-
-
-def model_list(models: Sequence[str]) -> list[Step]:
-    """The answer to `GET /v1/models`."""
-    entries = [
-        {"id": model, "object": "model", "created": _CREATED, "owned_by": "rxagents"} for model in models
-    ]
-    return [_json({"object": "list", "data": entries})]
+def _frame(asked: Asked, kind: str) -> dict[str, Any]:
+    return {"id": asked.identifier, "object": kind, "created": CREATED, "model": asked.model}
 
 
 def _wire_delta(increment: Delta, *, opening: bool) -> dict[str, Any]:
@@ -108,5 +99,4 @@ def _usage(completion: Completion) -> dict[str, int]:
     return (completion.usage or Usage()).model_dump()
 
 
-def _json(document: object) -> bytes:
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+CHAT = ServedAPI("chatcmpl-", _objection, dict, _steps)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from .chat_service import Response
 from .faults import Act
 from .http_wire import LAST_CHUNK, Connection, chunk, response_head
+from .model_service import Response
 from .request_log import RecordedRequest
 
 __all__ = ["deliver"]

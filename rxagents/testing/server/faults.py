@@ -4,7 +4,9 @@ An answer on its way is a list of steps: the events (bytes) and, between them, w
 does. A fault is a function on such lists, so faults can be put into each other:
 `Paused(2, Dropped(4, "one two three"))`. The `after` of each counts the events that stand before
 it; the first event of a reply is the opening one, which carries the role and no text. If there are
-fewer events, it comes after the last of them, before the end of the HTTP body.
+fewer events, it comes after the last of them, before the end of the HTTP body. Over the Responses API,
+which has many events for one increment, all those of an increment count as one: so a fault comes at the
+same place in the answer over both APIs.
 """
 
 from __future__ import annotations
@@ -55,12 +57,14 @@ class HTTPFault:
         message: The provider's words.
         headers: Further headers, such as `{"Retry-After": "1"}` (seconds).
         code: The provider's code for it, such as `rate_limit_exceeded`.
+        param: The parameter of the request that it is about.
     """
 
     status: int
     message: str
     headers: Mapping[str, str] = field(default_factory=dict)
     code: str | None = None
+    param: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

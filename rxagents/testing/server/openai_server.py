@@ -1,13 +1,14 @@
-"""An OpenAI-compatible chat-completions server on the loopback, which answers from a script.
+"""An OpenAI-compatible server on the loopback, which answers from a script.
 
 ```
 with OpenAIServer(["Hello.", Dropped(3, "one two three")]) as server:
     llm = OpenAILLM("gpt-test", base_url=server.base_url, api_key="any")
 ```
 
-It serves `/v1/chat/completions`, Azure's `/openai/deployments/{name}/chat/completions` (with an
-`api-version`) and `/v1/models`, streaming and not, and goes wrong to order: see
-`rxagents.testing.server.faults`. It runs on an event loop in a thread of its own, so that it serves
+It serves `/v1/chat/completions` and `/v1/responses`, on Azure's paths too (with an `api-version`), and
+`/v1/models`, streaming and not, and goes wrong to order: see `rxagents.testing.server.faults`. A script
+answers both APIs alike: it gets to see a request for a response as the chat completion that asks for the
+same, and `requests` holds what was sent. It runs on an event loop in a thread of its own, so that it serves
 blocking and asyncio clients alike.
 """
 
@@ -20,10 +21,10 @@ from types import TracebackType
 from typing import Self
 
 from ...llm.scripts import Script, ScriptSource
-from .chat_service import ChatService, failed
 from .delivery import deliver
 from .faults import HTTPFault
 from .http_wire import Connection, HTTPRequest
+from .model_service import ModelService, failed
 from .request_log import RecordedRequest, RequestLog
 from .stream_server import StreamServer
 
@@ -59,7 +60,7 @@ class OpenAIServer:
         api_keys: Collection[str] | None = None,
         burst: bool = False,
     ) -> None:
-        self._service = ChatService(Script.of(script), models, api_keys)
+        self._service = ModelService(Script.of(script), models, api_keys)
         self._server = StreamServer(self._serve, host, port)
         self._log = RequestLog()
         self._delay = delay

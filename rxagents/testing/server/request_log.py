@@ -27,7 +27,8 @@ class RecordedRequest:
         started_at: When it had arrived, in seconds of `time.monotonic`.
         closed: Set when its connection is closed, by whichever side.
         closed_at: When that was, in seconds of `time.monotonic`.
-        events_sent: How many events of its answer were sent (for one that is not streamed: documents).
+        events_sent: How many events of its answer were sent (for one that is not streamed: documents;
+            over the Responses API all events of an increment count as one).
         completed: Whether the whole answer was sent.
     """
 

@@ -10,15 +10,23 @@ from typing import Any
 
 from ...errors import ScriptError
 from ...llm.scripts import Script
-from .chat_format import chat_completion, chat_events, error_document, model_list
+from .chat_format import CHAT
+from .documents import error_document, model_list
 from .faults import HTTPFault, Step, plan
 from .http_wire import HTTPRequest
+from .responses_format import RESPONSES
+from .served_apis import Asked, ServedAPI
 
-__all__ = ["ChatService", "Response", "failed"]
+__all__ = ["ModelService", "Response", "failed"]
 
-_AZURE_PATH = re.compile(r"/openai/deployments/([^/]+)/chat/completions")
-_CHAT_PATH = "/v1/chat/completions"
+_AZURE = "/openai/"
+_DEPLOYMENT = re.compile(r"/openai/deployments/([^/]+)/chat/completions")
 _MODELS_PATH = "/v1/models"
+_APIS = {
+    "/v1/chat/completions": CHAT,
+    "/v1/responses": RESPONSES,
+    "/openai/responses": RESPONSES,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +51,11 @@ def failed(fault: HTTPFault) -> Response:
     )
 
 
-class ChatService:
-    """Answers requests from a script.
+class ModelService:
+    """Answers requests from a script, over each API with the same answers.
 
     Args:
-        script: What it answers to chat completions.
+        script: What it answers. It gets to see requests in the form of chat completions.
         models: What it lists as its models.
         api_keys: The only keys that it takes; None takes any, but asks for one.
     """
@@ -65,26 +73,30 @@ class ChatService:
             request: The request.
             body: The JSON of its body; None if that is no JSON.
         """
-        fault = self._objection(request, body)
+        deployment = _DEPLOYMENT.fullmatch(request.path)
+        api = CHAT if deployment else _APIS.get(request.path)
+        if deployment and isinstance(body, dict):
+            body = body | {"model": body.get("model") or deployment[1]}
+        fault = self._refusal(request, api) or _objection(api, body)
         if fault:
             return failed(fault)
-        if request.path == _MODELS_PATH or not isinstance(body, dict):
+        if api is None or not isinstance(body, dict):
             return Response(model_list(self._models))
         try:
-            return self._answer(request, body)
+            return self._answer(api, body)
         except ScriptError as error:
             # No 5xx: clients repeat those, and the script would have no answer then either.
             return failed(HTTPFault(400, str(error), code="script_error"))
         except Exception as error:
             return failed(HTTPFault(500, f"{type(error).__name__}: {error}"))
 
-    def _objection(self, request: HTTPRequest, body: object) -> HTTPFault | None:
-        azure = _AZURE_PATH.fullmatch(request.path)
-        if azure and "api-version" not in request.query:
+    def _refusal(self, request: HTTPRequest, api: ServedAPI | None) -> HTTPFault | None:
+        """What is wrong with the path, the method or the key."""
+        if api is not None and request.path.startswith(_AZURE) and "api-version" not in request.query:
             return HTTPFault(404, "Resource not found: the query has no api-version.", code="404")
-        method = "GET" if request.path == _MODELS_PATH else "POST"
-        if not azure and request.path not in (_CHAT_PATH, _MODELS_PATH):
+        if api is None and request.path != _MODELS_PATH:
             return HTTPFault(404, f"Invalid URL ({request.method} {request.path})", code="unknown_url")
+        method = "GET" if api is None else "POST"
         if request.method != method:
             return HTTPFault(405, f"Not allowed to {request.method} on {request.path}.", {"Allow": method})
         kind, _, token = request.headers.get("authorization", "").partition(" ")
@@ -93,36 +105,28 @@ class ChatService:
             return HTTPFault(401, "You didn't provide an API key.", code="missing_api_key")
         if self._api_keys is not None and key not in self._api_keys:
             return HTTPFault(401, "Incorrect API key provided.", code="invalid_api_key")
-        if method == "GET":
-            return None
-        if not isinstance(body, dict):
-            return HTTPFault(400, "We could not parse the JSON body of your request.")
-        if not isinstance(body.get("messages"), list):
-            return HTTPFault(400, "Missing required parameter: 'messages'.")
-        if not azure and not body.get("model"):
-            return HTTPFault(400, "you must provide a model parameter")
         return None
 
-    def _answer(self, request: HTTPRequest, body: dict[str, Any]) -> Response:
-        answer = self._script.pick(body)
+    def _answer(self, api: ServedAPI, body: dict[str, Any]) -> Response:
+        seen = api.chat_body(body)
+        answer = self._script.pick(seen)
         if isinstance(answer, HTTPFault):
             return failed(answer)
-        identifier = f"chatcmpl-{next(self._numbers)}"
-        azure = _AZURE_PATH.fullmatch(request.path)
-        model = str(body.get("model") or (azure and azure[1]))
-        streaming = bool(body.get("stream"))
+        asked = Asked(f"{api.prefix}{next(self._numbers)}", str(body["model"]), body)
         headers = {
-            "content-type": "text/event-stream; charset=utf-8" if streaming else "application/json",
-            "x-request-id": f"req_{identifier}",
+            "content-type": "text/event-stream; charset=utf-8" if asked.streaming else "application/json",
+            "x-request-id": f"req_{asked.identifier}",
         }
-        include_usage = bool((body.get("stream_options") or {}).get("include_usage"))
 
         def render(plain: object) -> list[Step]:
-            deltas, completion = self._script.render(plain, body)
-            if not streaming:
-                return chat_completion(deltas, completion, identifier=identifier, model=model)
-            return chat_events(
-                deltas, completion, identifier=identifier, model=model, include_usage=include_usage
-            )
+            return api.steps(*self._script.render(plain, seen), asked)
 
-        return Response(plan(answer, render, streaming=streaming), 200, headers)
+        return Response(plan(answer, render, streaming=asked.streaming), 200, headers)
+
+
+def _objection(api: ServedAPI | None, body: object) -> HTTPFault | None:
+    if api is None:
+        return None
+    if not isinstance(body, dict):
+        return HTTPFault(400, "We could not parse the JSON body of your request.")
+    return api.objection(body)

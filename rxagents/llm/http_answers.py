@@ -10,28 +10,49 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 import httpx2
-from pydantic_core import from_json, to_json
 
 from ..errors import ModelProtocolError
 from ..tasks import to_its_end
 from ..values import Completion, Delta
-from .chat_stream import ChatStreamDecoder
+from .event_json import quoted
 
-__all__ = ["read_answer"]
+__all__ = ["AnswerDecoder", "read_answer"]
 
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 _PAGE = 2000
-_EXCERPT = 200
 
 # Seconds for the end of the body to follow `[DONE]`. It is nearly always there already; without it
 # the connection cannot be used again, which is no reason to keep anyone waiting.
 _PATIENCE = 0.25
 
 
-async def read_answer(response: httpx2.Response, emit: Callable[[Delta], None]) -> Completion:
+class AnswerDecoder(Protocol):
+    """Turns the bytes of one answer into Deltas, and at the end a Completion."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the service has said all; what follows that is ignored."""
+
+    @property
+    def completion(self) -> Completion:
+        """What is known so far of usage, finish reason and model."""
+
+    def feed(self, chunk: bytes, emit: Callable[[Delta], None]) -> None:
+        """Emits the Deltas that this read of a stream completes."""
+
+    def close(self, emit: Callable[[Delta], None]) -> None:
+        """To be called when the body of a stream has ended; raises if the answer is not whole."""
+
+    def take_whole(self, body: bytes, emit: Callable[[Delta], None]) -> None:
+        """Emits the Deltas of an answer that came as one document."""
+
+
+async def read_answer(
+    response: httpx2.Response, decoder: AnswerDecoder, emit: Callable[[Delta], None]
+) -> Completion:
     """Emits the deltas of an answer as they come, and returns its completion.
 
     The response is closed when this ends, also if the task is cancelled, again and again even; if
@@ -39,21 +60,21 @@ async def read_answer(response: httpx2.Response, emit: Callable[[Delta], None]) 
 
     Args:
         response: With a body that has not been read.
+        decoder: Of the API that was asked.
         emit: Called with each Delta. It may cancel the task, and then nothing more is read.
 
     Raises:
         ModelStreamError: The service reported an error within the stream.
-        ModelProtocolError: What came is no chat completion.
+        ModelProtocolError: What came is no answer of that API.
         ModelConnectionError: The body ended before the answer was whole.
         Exception: What the transport raises.
     """
     chunks = response.aiter_bytes()
     try:
-        decoder = ChatStreamDecoder(response.headers.get("x-request-id"))
         begun = await _begun(chunks)
         first = begun.lstrip(_BLANK)[:1]
         if first == b"{":
-            _take_whole(b"".join([begun, *[chunk async for chunk in chunks]]), decoder, emit)
+            decoder.take_whole(b"".join([begun, *[chunk async for chunk in chunks]]), emit)
         elif first == b"<" or "text/html" in response.headers.get("content-type", ""):
             raise _page(response, begun)
         else:
@@ -77,7 +98,7 @@ async def _begun(chunks: AsyncGenerator[bytes, None]) -> bytes:
 async def _take_stream(
     begun: bytes,
     chunks: AsyncGenerator[bytes, None],
-    decoder: ChatStreamDecoder,
+    decoder: AnswerDecoder,
     emit: Callable[[Delta], None],
 ) -> None:
     task = asyncio.current_task()
@@ -103,42 +124,11 @@ def _cancelled(task: asyncio.Task[Any] | None) -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _take_whole(body: bytes, decoder: ChatStreamDecoder, emit: Callable[[Delta], None]) -> None:
-    """Reads a `chat.completion` object as the one chunk of a stream that says the same."""
-    try:
-        document = from_json(body.lstrip(_BLANK))
-    except ValueError as error:
-        raise ModelProtocolError(
-            f"the service sent a document that is no JSON ({error}): {_excerpt(body)}"
-        ) from error
-    if not document.get("error"):
-        choices = document.get("choices")
-        if not isinstance(choices, list) or not choices:
-            raise ModelProtocolError(f"the service sent JSON that is no chat completion: {_excerpt(body)}")
-        for choice in choices:
-            if isinstance(choice, dict) and "message" in choice:
-                choice["delta"] = _as_delta(choice.pop("message"))
-    decoder.feed(b"data: " + to_json(document) + b"\n\ndata: [DONE]\n\n", emit)
-
-
-def _as_delta(message: Any) -> Any:
-    if isinstance(message, dict) and isinstance(calls := message.get("tool_calls"), list):
-        for index, call in enumerate(calls):
-            if isinstance(call, dict):
-                call.setdefault("index", index)
-    return message
-
-
 def _page(response: httpx2.Response, begun: bytes) -> ModelProtocolError:
     return ModelProtocolError(
-        f"{response.url.netloc.decode()} answered with a web page instead of a chat completion; check the "
-        f"address of the service, which often ends in /v1: {_excerpt(begun[:_PAGE])}"
+        f"{response.url.netloc.decode()} answered with a web page instead of an answer; check the "
+        f"address of the service, which often ends in /v1: {quoted(begun[:_PAGE])}"
     )
-
-
-def _excerpt(body: bytes) -> str:
-    text = " ".join(body.decode("utf-8", "replace").split())
-    return text if len(text) <= _EXCERPT else f"{text[: _EXCERPT - 1]}…"
 
 
 async def _let_go(response: httpx2.Response, chunks: AsyncGenerator[bytes, None]) -> None:

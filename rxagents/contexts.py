@@ -1,0 +1,113 @@
+"""Context: what a tool may read and change of the conversation that it was called in."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .blocks import StateUpdate
+from .errors import InputError
+from .transcripts import Transcript
+
+__all__ = ["PLACE", "Context", "TurnState", "filled"]
+
+PLACE = "__context__"
+"""What stands in a system message for the context variables."""
+
+
+class TurnState:
+    """The conversation as it stands in the midst of a turn: what was heard, and what changed since.
+
+    Tools of one round run side by side and some of them in threads, so all go by this one.
+
+    Args:
+        transcript: What was heard.
+        emit: Takes each change, from any thread.
+    """
+
+    def __init__(
+        self, transcript: Transcript, emit: Callable[[StateUpdate], None] | None = None
+    ) -> None:
+        self.transcript = transcript
+        self._emit = emit
+        self._folding = threading.Lock()
+
+    def update(self, change: StateUpdate) -> None:
+        """Takes in a change, and passes it on."""
+        with self._folding:
+            self.transcript = self.transcript.fold(change)
+        if self._emit is not None:
+            self._emit(change)
+
+
+class Context:
+    """What a tool may read and change of the conversation that it was called in.
+
+    A parameter of a tool that is annotated with it is filled by the agent, and the model does not see
+    it. What a tool changes counts at once, for the tools beside it, for the model's next round, and
+    in the conversation. It may be used from any thread.
+
+    ```python
+    @agent.register_tool
+    def remember(name: str, context: Context) -> str:
+        context["name"] = name
+        return f"noted, after {len(context.transcript)} messages"
+    ```
+    """
+
+    def __init__(self, turn: TurnState, progress: Callable[[str], None] | None = None) -> None:
+        self._turn = turn
+        self._progress = progress
+
+    @property
+    def transcript(self) -> Transcript:
+        """What the agent heard, with all that changed in its turn."""
+        return self._turn.transcript
+
+    @property
+    def variables(self) -> Mapping[str, Any]:
+        """The context variables as they are now."""
+        return self._turn.transcript.variables
+
+    def __getitem__(self, name: str) -> Any:
+        return self.variables[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.emit(StateUpdate("variables", variables={name: value}))
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """A context variable, or the default where it is not set."""
+        return self.variables.get(name, default)
+
+    def emit(self, change: StateUpdate) -> None:
+        """Changes something else than a variable: a log entry, a stop, messages.
+
+        Raises:
+            InputError: It is no StateUpdate.
+        """
+        if not isinstance(change, StateUpdate):
+            raise InputError(
+                f"a context emits StateUpdates, not {type(change).__name__}; set a variable with "
+                "context['name'] = value"
+            )
+        self._turn.update(change)
+
+    def progress(self, text: str) -> None:
+        """Shows how far the tool is: a `progress` delta of its call, which no model reads."""
+        if self._progress is not None:
+            self._progress(text)
+
+
+def filled(messages: list[dict[str, Any]], variables: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The messages with the variables, as JSON, where a system message says `__context__`."""
+    return [_filled(m, variables) if m["role"] in ("system", "developer") else m for m in messages]
+
+
+def _filled(message: dict[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
+    content = message["content"]
+    if not isinstance(content, str) or PLACE not in content:
+        return message
+    text = json.dumps(dict(variables), ensure_ascii=False, default=str)
+    return {**message, "content": content.replace(PLACE, text)}

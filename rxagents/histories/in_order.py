@@ -1,0 +1,112 @@
+"""InOrder: what a conversation comes to, piece by piece, in the order of its items."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from ..blocks import Block, Scope, StateUpdate
+from ..ledgers import Fold
+from ..replays import Replay
+from ..streams import MessageStream
+from ..transcripts import Item, Transcript
+from ..witnesses import folds_of
+
+__all__ = ["InOrder"]
+
+
+class InOrder:
+    """Hands on what items came to, each as soon as all before it have ended; the visitor of a `Witness`.
+
+    Args:
+        before: What the conversation was; that is not handed on.
+        on_folds: Takes what has come.
+    """
+
+    def __init__(self, before: Transcript, on_folds: Callable[[list[Fold]], None]) -> None:
+        self._transcript = before
+        self._on_folds = on_folds
+        self._waiting: deque[Item] = deque()
+        self._inside: list[_Place] = []
+        self._lock = threading.RLock()
+        self._going = False
+
+    def message(self, stream: MessageStream, top: bool) -> None:
+        self._note(stream, top)
+        stream.on_end(lambda _: self._go_on())
+
+    def state(self, update: StateUpdate, top: bool) -> None:
+        self._note(update, top)
+        self._go_on()
+
+    def snapshot(self, transcript: Transcript, top: bool) -> None:
+        self._note(transcript, top)
+        self._go_on()
+
+    def enter(self, block: Scope, top: bool) -> bool:
+        self._note(block, top)
+        return False
+
+    def leave(self, block: Scope, top: bool) -> None:
+        self._go_on()
+
+    def _note(self, item: Item, top: bool) -> None:
+        if top:  # what is in a block is found there
+            self._waiting.append(item)
+
+    def _go_on(self) -> None:
+        with self._lock:
+            if self._going:
+                return
+            self._going = True
+            try:
+                before = self._transcript
+                for item in self._settled():
+                    self._transcript = self._transcript.fold(item)
+                # a version that drops messages has a ledger of its own, with all folds before it
+                new = folds_of(self._transcript)[len(folds_of(before)) :]
+                if new:
+                    self._on_folds(new)
+            finally:
+                self._going = False
+
+    def _settled(self) -> Iterator[Item]:
+        """The items that have ended, up to the first that has not."""
+        while True:
+            if self._inside:
+                place = self._inside[-1]
+                if place.next < place.block.length:
+                    item = place.block._items[place.next]
+                elif place.block.ended:
+                    self._inside.pop()
+                    continue
+                else:
+                    return
+            elif self._waiting:
+                item = self._waiting[0]
+            else:
+                return
+            looks_inside = isinstance(item, Scope) and not (
+                isinstance(item, Block) and item.entry != "append"
+            )
+            if isinstance(item, Replay) and not item.ended and not looks_inside:
+                return
+            if self._inside:
+                self._inside[-1].next += 1
+            else:
+                self._waiting.popleft()
+            if isinstance(item, Scope) and looks_inside:
+                self._inside.append(_Place(item))
+            else:
+                yield item
+
+
+class _Place:
+    """How far it has come in a block."""
+
+    __slots__ = ("block", "next")
+
+    def __init__(self, block: Scope) -> None:
+        self.block = block
+        self.next = 0

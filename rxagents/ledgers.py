@@ -1,0 +1,114 @@
+"""The ledger behind the transcripts: what was folded, in order, shared by all versions of one history."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any, NamedTuple
+
+from .blocks import Block, Scope
+from .streams import MessageStream
+from .values import Message, Usage
+
+__all__ = ["Fold", "Ledger", "counts", "says_something"]
+
+
+class Fold(NamedTuple):
+    """What one item came to.
+
+    Args:
+        id: Of the item.
+        messages: That enter the conversation.
+        log: That was logged.
+        variables: That were set.
+        usage: Of the model calls behind it.
+        drop: How many of the last messages go before its own come.
+        aside: It was paid for and logged, and no more: the item itself may still enter.
+    """
+
+    id: str
+    messages: tuple[Message, ...] = ()
+    log: tuple[tuple[Any, ...], ...] = ()
+    variables: Mapping[str, Any] | None = None
+    usage: Usage | None = None
+    drop: int = 0
+    aside: bool = False
+
+    @property
+    def key(self) -> str:
+        """By what the ledger knows it."""
+        return f"{self.id} aside" if self.aside else self.id
+
+    @property
+    def beside(self) -> Fold:
+        """What counts of it although the item is no part of the conversation."""
+        return Fold(self.id, log=self.log, usage=self.usage, aside=True)
+
+
+class Ledger:
+    """The shared lists; `seen` says at which fold a key came in."""
+
+    __slots__ = ("folds", "lock", "log", "messages", "seen")
+
+    def __init__(self) -> None:
+        # versions may be folded on from several threads: a run's on its loop, a reader's on its own
+        self.lock = threading.Lock()
+        self.messages: list[Message] = []
+        self.log: list[tuple[Any, ...]] = []
+        self.seen: dict[str, int] = {}
+        self.folds: list[Fold] = []
+
+    def has_at(self, position: int, fold: Fold) -> bool:
+        """Whether it went on from this position with this very fold."""
+        if self.seen.get(fold.key) != position:
+            return False
+        # an update that was passed on has kept its id, and lost the messages that were consumed
+        there = self.folds[position]
+        return there.drop == fold.drop and there.messages == fold.messages
+
+    def add(self, fold: Fold) -> None:
+        """Adds a fold to the newest version; one that drops messages only where nobody else reads them."""
+        if fold.drop:
+            del self.messages[-fold.drop :]
+        self.messages.extend(fold.messages)
+        self.log.extend(fold.log)
+        self.seen[fold.key] = len(self.folds)
+        self.folds.append(fold)
+
+    def origins(self, folds: int) -> list[tuple[str, Message]]:
+        """The messages after so many folds, each with the id of the item that brought it."""
+        said: list[tuple[str, Message]] = []
+        for fold in islice(self.folds, folds):
+            if fold.drop:
+                del said[-fold.drop :]
+            said.extend((fold.id, message) for message in fold.messages)
+        return said
+
+    def copied(self, messages: int, log: int, folds: int) -> Ledger:
+        """A ledger of its own, with so much of each."""
+        ledger = Ledger()
+        ledger.messages = self.messages[:messages]
+        ledger.log = self.log[:log]
+        ledger.folds = self.folds[:folds]
+        ledger.seen = {fold.key: at for at, fold in enumerate(ledger.folds)}
+        return ledger
+
+
+def counts(message: Message) -> bool:
+    """Whether it is a message of the conversation: one that was cut before anything came is none."""
+    cut = message.finish_reason in ("interrupted", "error")
+    return not cut or bool(message.content or message.steps or message.refusal or message.tool_calls)
+
+
+def says_something(block: Block) -> bool:
+    """Whether there is anything in it to put in the place of another message."""
+    stack: list[Scope] = [block]
+    while stack:
+        for item in stack.pop().items:
+            if isinstance(item, MessageStream):
+                if item.result is not None and counts(item.result):
+                    return True
+            elif isinstance(item, Scope) and not (isinstance(item, Block) and item.entry == "aside"):
+                stack.append(item)
+    return False

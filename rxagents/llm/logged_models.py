@@ -1,0 +1,167 @@
+"""LoggedLLM: a model that passes through, and whose calls are told to a log when they have ended."""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any
+
+import reactivex as rx
+from reactivex import Observable, abc
+from reactivex.disposable import CompositeDisposable, Disposable, SingleAssignmentDisposable
+from reactivex.internal.constants import UTC_ZERO
+
+from ..errors import ConfigurationError
+from ..journals import Timekeeper, timekeeper
+from ..loops import dropped
+from ..redaction import Redaction
+from .model_calls import How, ModelCall, model_call
+from .requests import LLM, ChatRequest, LLMConstraints
+
+__all__ = ["CallLog", "LoggedLLM"]
+
+
+class CallLog:
+    """Where the calls of one log go, in their order.
+
+    Args:
+        write: Takes each call when it has ended.
+        redaction: What is taken out.
+        now: The time of day; by default that of the machine.
+
+    Raises:
+        ConfigurationError: `now` gives no time.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[ModelCall], object],
+        redaction: Redaction,
+        now: Callable[[], datetime] | None = None,
+    ) -> None:
+        self.redaction = redaction
+        self.numbers = count(1)
+        self._write = write
+        self._now = now or _now
+        if not (callable(self._now) and isinstance(self._now(), datetime)):
+            raise ConfigurationError("`now` is a function that gives the time of day, a datetime")
+
+    def moment(self) -> datetime:
+        """The time of day, in UTC."""
+        return self._now().astimezone(UTC)
+
+    def write(self, call: Callable[[], ModelCall]) -> None:
+        """Writes a call down. Whatever fails in it fails nothing else."""
+        try:
+            self._write(call())
+        except Exception as error:
+            dropped(error, "the log of a model's call could not be written")
+
+
+class LoggedLLM:
+    """A model that passes through and is logged; `logged` and `log_models` make it.
+
+    Attributes:
+        llm: The model.
+        constraints: What the model cannot do.
+    """
+
+    def __init__(self, llm: LLM, log: CallLog) -> None:
+        self.llm = llm
+        self.constraints: LLMConstraints = getattr(llm, "constraints", LLMConstraints())
+        self._log = log
+        log.redaction.meet(llm)
+
+    def __call__(self, request: ChatRequest, /) -> Observable[Any]:
+        try:
+            answer = self.llm(request)
+        except Exception as error:
+            _Call(self, request, timekeeper()).end("error", error)
+            raise
+        if not isinstance(answer, Observable):
+            return answer  # whoever asks says best what is wrong with it
+
+        def subscribe(
+            observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None
+        ) -> abc.DisposableBase:
+            return _listened(answer, _Call(self, request, timekeeper(scheduler)), observer, scheduler)
+
+        return rx.create(subscribe)
+
+    def __repr__(self) -> str:
+        return f"logged({self.llm!r})"
+
+
+class _Call:
+    """One request and its answer, until it has ended."""
+
+    def __init__(self, logged: LoggedLLM, request: ChatRequest, time: Timekeeper) -> None:
+        self._llm = logged.llm
+        self._log = logged._log
+        self._request = request
+        self._time = time
+        self._from = _seconds(time)
+        self._begun = self._log.moment()
+        self._number = next(self._log.numbers)
+        self._ended = False
+        self.items: list[Any] = []
+
+    def end(self, how: How, error: Exception | None = None) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        seconds = _seconds(self._time) - self._from
+        self._log.write(
+            lambda: model_call(
+                self._llm,
+                self._request,
+                self.items,
+                self._log.redaction,
+                number=self._number,
+                begun=self._begun,
+                seconds=seconds,
+                how=how,
+                error=error,
+            )
+        )
+
+
+def _listened(
+    answer: Observable[Any],
+    call: _Call,
+    observer: abc.ObserverBase[Any],
+    scheduler: abc.SchedulerBase | None,
+) -> abc.DisposableBase:
+    def on_next(item: Any) -> None:
+        call.items.append(item)
+        observer.on_next(item)
+
+    def on_error(error: Exception) -> None:
+        call.end("error", error)
+        observer.on_error(error)
+
+    def on_completed() -> None:
+        call.end("completed")
+        observer.on_completed()
+
+    inner = SingleAssignmentDisposable()
+    # noted before it is cancelled: what cancelling comes to is nothing that was asked for
+    disposing = CompositeDisposable(Disposable(lambda: call.end("interrupted")), inner)
+    try:
+        inner.disposable = answer.subscribe(on_next, on_error, on_completed, scheduler=scheduler)
+    except Exception as error:
+        call.end("error", error)
+        raise
+    return disposing
+
+
+def _seconds(time: Timekeeper) -> float:
+    if isinstance(time, AbstractEventLoop):
+        return time.time()
+    return (time.now - UTC_ZERO).total_seconds()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,208 @@
+"""errors_as_messages: what fails says so, in words that the next agent can read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from reactivex import Observable
+from reactivex.disposable import CompositeDisposable
+
+from ..blocks import Block
+from ..emitters import Emitter
+from ..errors import ConfigurationError
+from ..inlets import listen
+from ..masks import masked
+from ..participants import is_id
+from ..places import located_as, where, words
+from ..sinks import Sink
+from ..streams import MessageStream
+from ..transcripts import Item
+from ..values import Message
+from ..work import defer
+from ._mended import Mended
+from ._twins import Operator
+
+__all__ = ["errors_as_messages"]
+
+Describe = Callable[[Exception], str]
+
+
+def errors_as_messages(describe: Describe | None = None) -> Operator:
+    """Turns what fails into a message that says so: the next agent reads it, and the conversation goes on.
+
+    A message that fails ends with what it has, and the finish reason `error`. Its block, or one that
+    fails by itself, ends with one more message, the agent's, whose text describes the error and whose
+    metadata holds `{"error": {"type", "message", "where"}}`; the blocks around do not fail. Outside
+    blocks the message comes when what failed has ended, and the conversation completes when all messages
+    there have. What is interrupted is no error, and nothing else changes.
+
+    ```
+    llm   -Well,-#
+    out   (bot|)
+    bot   m1-----(m2|)
+    m1    -Well,-|
+    m2    -------(Error:_MarbleError|)
+    ```
+
+    Args:
+        describe: Takes the error, gives the text. By default that is `Error: ` and what the error says,
+            without what looks like a key.
+
+    Raises:
+        ConfigurationError: `describe` is no function.
+    """
+    if describe is not None and not callable(describe):
+        raise ConfigurationError(
+            f"errors_as_messages: describe is a {type(describe).__name__}; give a function of the error"
+        )
+
+    def operator(source: Observable[Item]) -> Observable[Item]:
+        return Emitter(lambda sink: _Outside(sink, source, describe or _described))
+
+    return operator
+
+
+def _described(error: Exception) -> str:
+    return f"Error: {masked(words(error)) or type(error).__name__}"
+
+
+class _Level(CompositeDisposable):
+    """The items of one block, or of the whole: mended, and with a word on what failed."""
+
+    def __init__(
+        self, sink: Sink[Item], source: Observable[Item], describe: Describe, path: tuple[str, ...]
+    ) -> None:
+        super().__init__()
+        self._sink = sink
+        self._describe = describe
+        self._path = path
+        self._blocks: list[Block] = []
+        self.add(listen(source, sink.loop, self._next, self._failed, self._completed))
+
+    def _next(self, item: Item) -> None:
+        if isinstance(item, MessageStream):
+            self._message(item)
+        elif isinstance(item, Block):
+            self._blocks.append(item)
+            self._sink.on_next(_twin(item, self._describe, (*self._path, item.name)))
+        else:
+            self._sink.on_next(item)
+
+    def _message(self, item: MessageStream) -> None:
+        raise NotImplementedError
+
+    def _failed(self, error: Exception) -> None:
+        raise NotImplementedError
+
+    def _completed(self) -> None:
+        raise NotImplementedError
+
+    def _is_told(self, error: Exception) -> bool:
+        """Whether it came from a block in here, which says so itself."""
+        return any(block.error is error for block in self._blocks)
+
+    def _tell(self, error: Exception, name: str | None, places: tuple[str, ...]) -> None:
+        try:
+            text = self._describe(error)
+            if not isinstance(text, str):
+                raise ConfigurationError(f"describe gave {type(text).__name__}; it must give a str")
+        except Exception as raised:
+            raised = located_as(raised, "errors_as_messages")
+            self._sink.on_error(raised)
+            return
+        details = {
+            "type": type(error).__name__,
+            "message": masked(words(error)),
+            "where": " > ".join((*self._path, *places)),
+        }
+        message = Message(role="assistant", name=name, content=text, metadata={"error": details})
+        self._sink.on_next(MessageStream.of(message))
+
+
+class _Inside(_Level):
+    """The items of a block, which drives them."""
+
+    def __init__(
+        self,
+        sink: Sink[Item],
+        block: Block,
+        describe: Describe,
+        path: tuple[str, ...],
+        cut: Callable[[], None],
+    ) -> None:
+        self._block = block
+        self._cut = cut
+        super().__init__(sink, block, describe, path)
+
+    def _message(self, item: MessageStream) -> None:
+        self._sink.on_next(item if _went_well(item) else Mended(item, in_block=True))
+
+    def _failed(self, error: Exception) -> None:
+        if not self._is_told(error):
+            self._tell(error, self._block.name, self._block.error_where)
+        self._sink.on_completed()
+
+    def _completed(self) -> None:
+        if self._block.interrupted:
+            self._cut()
+        self._sink.on_completed()
+
+
+class _Outside(_Level):
+    """The items outside blocks: nobody else says that a message there has failed."""
+
+    def __init__(self, sink: Sink[Item], source: Observable[Item], describe: Describe) -> None:
+        self._open: dict[MessageStream, None] = {}
+        self._messages_told: list[Exception] = []
+        self._source_done = False
+        super().__init__(sink, source, describe, ())
+
+    def _message(self, item: MessageStream) -> None:
+        if _went_well(item):
+            self._sink.on_next(item)
+            return
+        self._open[item] = None
+        self._sink.on_next(Mended(item, in_block=False))
+        # deferred: its own readers hear its end first
+        item.on_end(lambda _: defer(partial(self._message_ended, item)))
+
+    def _message_ended(self, item: MessageStream) -> None:
+        del self._open[item]
+        if item.error is not None and not self._sink.stopped:
+            self._messages_told.append(item.error)
+            self._tell(item.error, item.name, item.error_where)
+        self._end_if_done()
+
+    def _is_told(self, error: Exception) -> bool:
+        open_ones = (item.error for item in self._open)
+        return super()._is_told(error) or any(told is error for told in (*self._messages_told, *open_ones))
+
+    def _failed(self, error: Exception) -> None:
+        if not self._is_told(error):
+            places = where(error)
+            self._tell(error, places[0] if places and is_id(places[0]) else None, places)
+        self._completed()
+
+    def _completed(self) -> None:
+        self._source_done = True
+        for item in list(self._open):
+            self.add(item.hold())  # nobody else may want it, and then it would never end
+        self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        if self._source_done and not self._open and not self._sink.stopped:
+            self._sink.on_completed()
+
+
+def _went_well(item: MessageStream) -> bool:
+    return item.ended and item.error is None
+
+
+def _twin(block: Block, describe: Describe, path: tuple[str, ...]) -> Block:
+    inside: Emitter[Any] = Emitter(
+        lambda sink: _Inside(sink, block, describe, path, cut=lambda: twin.interrupt())
+    )
+    twin = Block(block.name, inside, entry=block.entry, catches_stops=block.catches_stops, id=block.id)
+    return twin

@@ -1,0 +1,214 @@
+"""Rounds of asking a model and running its tools, until there is an answer: one turn of an agent.
+
+All of it is written into one message. What tools change beside their answers stands next to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from reactivex import Observable
+
+from .blocks import StateUpdate
+from .bridges import from_async
+from .contexts import Context, TurnState, filled
+from .emitters import Emitter, just
+from .errors import MaxRoundsError, OutputError
+from .limits import Limit
+from .llm.requests import LLM, ChatRequest, LLMConstraints
+from .llm.wire import wire_turn
+from .loops import dropped, hop, is_on
+from .output_types import OutputType
+from .participants import Emit, ask
+from .sinks import Sink
+from .streams import MessageStream
+from .toolboxes import Toolbox
+from .transcripts import Item, Transcript
+from .values import Completion, FunctionResult, ToolCall, Usage, delta
+from .work import defer
+
+__all__ = ["Opening", "Rounds"]
+
+_log = logging.getLogger("rxagents.agent")
+
+_AGAIN = "Answer again, with nothing but the corrected JSON."
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """With what a turn begins.
+
+    Args:
+        messages: In wire form, with `__context__` where the variables are to stand.
+        usage: What the reading of the conversation took.
+    """
+
+    messages: list[dict[str, Any]]
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """How an agent takes its turns.
+
+    Args:
+        agent: Its id.
+        llm: Its model.
+        toolbox: Its tools.
+        limit: Bounds the threads of its tools that are out at once.
+        max_rounds: Model calls until the model must have answered.
+        params: Further parameters of each request.
+        output: What its answers must be.
+        output_retries: How often the model is told that its answer is not that.
+    """
+
+    agent: str
+    llm: LLM
+    toolbox: Toolbox
+    limit: Limit
+    max_rounds: int
+    params: dict[str, Any]
+    output: OutputType[Any] | None = None
+    output_retries: int = 0
+
+    def turn(
+        self, transcript: Transcript, opened: Callable[[Transcript], Awaitable[Opening]]
+    ) -> Observable[Item]:
+        """One turn, cold: its message, and beside it what its tools change.
+
+        Args:
+            transcript: What was heard.
+            opened: Gives the messages to begin with.
+        """
+        turn = _Turn(self, transcript, opened)
+        # without tools nothing can come beside the message
+        return Emitter(turn.begin) if len(self.toolbox) else just(turn.stream)
+
+
+class _Turn:
+    def __init__(
+        self, rounds: Rounds, transcript: Transcript, opened: Callable[[Transcript], Awaitable[Opening]]
+    ) -> None:
+        self._rounds = rounds
+        self._opened = opened
+        self._heard = transcript
+        self._state = TurnState(transcript, self._changed)
+        self._sink: Sink[Item] | None = None
+        self.stream = MessageStream(from_async(self._run), name=rounds.agent)
+
+    def begin(self, sink: Sink[Item]) -> None:
+        self._sink = sink
+        # deferred: the readers of the message hear its end before the block does
+        self.stream.on_end(lambda _: defer(sink.on_completed))
+        sink.on_next(self.stream)
+
+    def _changed(self, change: StateUpdate) -> None:
+        assert self._sink is not None
+        self._on_loop(partial(self._sink.on_next, change))
+
+    def _on_loop(self, action: Callable[[], None]) -> None:
+        assert self._sink is not None
+        loop = self._sink.loop
+        if is_on(loop):
+            action()
+        else:
+            hop(loop, action)  # from a tool's thread; when the loop is closed, there is nobody to tell
+
+    async def _run(self, emit: Emit) -> None:
+        rounds = self._rounds
+        opening = await self._opened(self._heard)
+        if opening.usage:
+            emit(Completion(usage=opening.usage))
+        messages = opening.messages
+        asked = retries = 0
+        while asked < rounds.max_rounds:
+            begun = self.stream.length
+            await ask(rounds.llm, self._request(messages), emit)
+            calls = self.stream.assembled(begun).tool_calls
+            if calls:
+                asked += 1
+                _log.debug("%s: calls %s", rounds.agent, ", ".join(call.function["name"] for call in calls))
+                await self._answer(calls, emit)
+                messages = messages + wire_turn(self.stream.assembled(begun))
+                continue
+            try:
+                self._parse(begun)
+            except OutputError as error:
+                if retries == rounds.output_retries:
+                    raise
+                retries += 1
+                _log.debug("%s: its answer is not of the output type", rounds.agent)
+                wrong = wire_turn(self.stream.assembled(begun))
+                messages = [*messages, *wrong, {"role": "user", "content": f"{error}\n{_AGAIN}"}]
+                emit(delta(restart=str(error)))
+                continue
+            _log.debug("%s: answered with %d deltas", rounds.agent, self.stream.length)
+            return
+        raise MaxRoundsError(
+            f"agent {rounds.agent}: the model called tools in {rounds.max_rounds} rounds and never answered; "
+            "raise max_rounds, or tell it in the system message when to stop"
+        )
+
+    def _parse(self, begun: int) -> None:
+        output, answer = self._rounds.output, self.stream.assembled(begun)
+        if output is not None and not answer.refusal:
+            self.stream.parsed = output.parse(answer.text)
+
+    def _request(self, messages: list[dict[str, Any]]) -> ChatRequest:
+        rounds, output = self._rounds, self._rounds.output
+        response_format = None
+        if output is not None:
+            if getattr(rounds.llm, "constraints", LLMConstraints()).structured_output:
+                response_format = output.response_format
+            else:
+                messages = _instructed(messages, output.instructions)
+        return ChatRequest(
+            tuple(filled(messages, self._state.transcript.variables)),
+            rounds.toolbox.definitions,
+            response_format,
+            params=dict(rounds.params),
+            agent=rounds.agent,
+        )
+
+    async def _answer(self, calls: Iterable[ToolCall], emit: Emit) -> None:
+        """Runs the calls of one round side by side; the results go back in call order."""
+        running = [asyncio.ensure_future(self._call(call, emit)) for call in calls]
+
+        def cancel(_: object) -> None:
+            for task in running:
+                task.cancel()
+
+        # a witness, since the turn itself hears of its end only with the loop's next round, and by
+        # then a tool that was about to start would have started
+        self.stream.on_end(cancel)
+        for task in running:
+            emit(await task)
+
+    async def _call(self, call: ToolCall, emit: Emit) -> FunctionResult:
+        rounds = self._rounds
+
+        def progress(text: str) -> None:
+            shown = {"id": call.id, "name": call.function.get("name", ""), "content": text}
+            self._on_loop(partial(emit, delta(progress=shown)))
+
+        return await rounds.toolbox.answer(
+            call,
+            context=Context(self._state, progress),
+            limit=rounds.limit,
+            on_dropped=lambda error: dropped(
+                error, f"a tool of agent {rounds.agent} raised after its run ended"
+            ),
+        )
+
+
+def _instructed(messages: list[dict[str, Any]], instructions: str) -> list[dict[str, Any]]:
+    """The messages with instructions: in the system message, since some models take no second one."""
+    if messages and messages[0]["role"] == "system" and isinstance(messages[0]["content"], str):
+        first, *others = messages
+        return [{**first, "content": f"{first['content']}\n\n{instructions}"}, *others]
+    return [{"role": "system", "content": instructions}, *messages]

@@ -1,0 +1,78 @@
+"""One turn of a member, and how a team says that it has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from inspect import isawaitable
+from typing import Any
+
+from ..blocks import Scope, StateUpdate
+from ..bridges import forward
+from ..emitters import just
+from ..errors import ConfigurationError
+from ..participants import Emit, Participant, until_ended
+from ..places import located_as
+from ..replays import Replay
+from ..transcripts import Item, Transcript
+
+__all__ = ["Condition", "answer_of", "check_condition", "result", "take_turn"]
+
+Condition = Callable[[Transcript], Any]
+"""A function of the conversation so far, plain or async."""
+
+
+async def take_turn(
+    member: Participant, transcript: Transcript, emit: Emit
+) -> tuple[StateUpdate | None, Transcript]:
+    """Lets a member speak, to the end of all it says; gives its stop, if it asked for one."""
+    said: list[Item] = []
+    stop: StateUpdate | None = None
+
+    def pass_on(item: Item) -> None:
+        nonlocal stop
+        said.append(item)
+        if isinstance(item, StateUpdate) and item.stop is not None:
+            stop = item
+            if item.scope == "team":  # consumed here; what it brings beside the stop stays
+                item = said[-1] = replace(item, stop=None)
+        emit(item)
+
+    await forward(member(just(transcript)), pass_on)
+    for item in said:
+        if isinstance(item, Replay):
+            await until_ended(item)
+        if isinstance(item, Scope) and item.escaping_stop is not None:
+            stop = item.escaping_stop
+    return stop, transcript.fold_all(said)
+
+
+def check_condition(what: str, name: str, condition: Condition | None) -> Condition | None:
+    """Refuses what is no function of the conversation."""
+    if condition is not None and not callable(condition):
+        raise ConfigurationError(
+            f"{what}: {name} is a {type(condition).__name__}; give a function of the Transcript"
+        )
+    return condition
+
+
+async def answer_of(condition: Condition, transcript: Transcript, place: str) -> Any:
+    """What a condition answers; what goes wrong in it is located at that place.
+
+    Raises:
+        Exception: What the condition raises.
+    """
+    try:
+        answer = condition(transcript)
+        if isawaitable(answer):
+            answer = await answer
+        # here and not where it is used: what an object raises when it is asked for its truth is its own
+        return answer if isinstance(answer, StateUpdate) else bool(answer)
+    except Exception as error:
+        error = located_as(error, place)
+        raise error
+
+
+def result(code: str, *log: tuple[Any, ...]) -> StateUpdate:
+    """Says how a team has ended."""
+    return StateUpdate("result", {"result": code}, log=log)

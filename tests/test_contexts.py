@@ -1,0 +1,226 @@
+"""Context variables: in system messages, through tools, and in the conversation."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from typing import Annotated
+
+import pytest
+
+from rxagents import (
+    Agent,
+    Context,
+    Conversation,
+    InputError,
+    OpenAILLM,
+    ScriptedLLM,
+    StateUpdate,
+    Team,
+    Tool,
+    Transcript,
+    User,
+    Workflow,
+    agent,
+    say,
+)
+from rxagents.llm import Call, Reply
+from rxagents.operators import markers, transcript
+from rxagents.testing import Marbles, OpenAIServer
+
+
+def calling(name: str, **arguments: object) -> Reply:
+    return Reply(calls=[Call(name, dict(arguments))])
+
+
+def asked() -> ScriptedLLM:
+    return ScriptedLLM(lambda request: "OK")
+
+
+def test_variables_stand_in_the_system_message_as_json() -> None:
+    llm = asked()
+    workflow = Workflow(
+        Agent("bot", llm, system_message="Known: __context__."),
+        Conversation(variables={"name": "Ann", "day": 3}),
+        system_prompt="Be kind. __context__",
+    )
+    workflow.run("hi")
+    known = '{"name": "Ann", "day": 3}'
+    assert [m["content"] for m in llm.requests[0].messages] == [
+        f"Known: {known}.",
+        f"Be kind. {known}",
+        "hi",
+    ]
+
+
+def test_only_system_messages_are_filled() -> None:
+    llm = asked()
+    Workflow(Agent("bot", llm), Conversation(variables={"a": 1})).run("what is __context__?")
+    assert llm.requests[0].messages[-1]["content"] == "what is __context__?"
+
+
+def test_what_json_does_not_know_is_shown_as_its_str() -> None:
+    llm = asked()
+    given = Conversation(variables={"path": threading.Event})
+    Workflow(Agent("bot", llm, system_message="__context__"), given).run("hi")
+    assert json.loads(llm.requests[0].messages[0]["content"]) == {"path": str(threading.Event)}
+
+
+def test_the_context_tool_sets_variables_and_the_next_round_sees_them() -> None:
+    llm = ScriptedLLM(
+        [calling("update_conversation_variable", variableName="name", variableValue="Ann"), "Hello Ann"]
+    )
+    workflow = Workflow(Agent("bot", llm, system_message="Known: __context__", context_tool=True))
+    assert workflow.run("I am Ann").text == "Hello Ann"
+    assert dict(workflow.conversation.variables) == {"name": "Ann"}
+    first, second = llm.requests
+    assert first.messages[0]["content"] == "Known: {}"
+    assert second.messages[0]["content"] == 'Known: {"name": "Ann"}'
+    assert second.messages[-1]["content"] == "name is now 'Ann'"
+    (tool,) = first.tools
+    assert tool["function"]["name"] == "update_conversation_variable"
+    assert list(tool["function"]["parameters"]["properties"]) == ["variableName", "variableValue"]
+
+
+def test_over_the_wire_a_variable_survives_in_the_stored_conversation() -> None:
+    replies = [calling("update_conversation_variable", variableName="zip", variableValue="10115"), "Noted."]
+    with OpenAIServer([*replies, "It is 10115."]) as server:
+        llm = OpenAILLM("gpt-test", base_url=server.base_url, api_key="k")
+        bot = Agent("bot", llm, system_message="__context__", context_tool=True)
+        first = Workflow(bot)
+        assert first.run("My zip is 10115").text == "Noted."
+        stored = json.loads(json.dumps(first.conversation.to_dict()))
+        assert Workflow(bot, Conversation.from_dict(stored)).run("My zip?").text == "It is 10115."
+        bodies = [request.body for request in server.requests]
+    assert bodies[-1]["messages"][0] == {"role": "system", "content": '{"zip": "10115"}'}
+
+
+@pytest.mark.parametrize("in_thread", [False, True])
+def test_a_tool_reads_and_writes_through_its_context(in_thread: bool) -> None:
+    heard: list[str] = []
+
+    def plain(step: int, context: Context) -> str:
+        heard.append(context.transcript[-1].text)
+        context["seen"] = context.get("seen", 0) + step
+        return f"now {context['seen']}"
+
+    async def coroutine(step: int, context: Annotated[Context, "ours"]) -> str:
+        return plain(step, context)
+
+    tool = Tool(plain if in_thread else coroutine, name="count")
+    assert list(tool.parameters["properties"]) == ["step"]
+    llm = ScriptedLLM([calling("count", step=2), calling("count", step=3), "done"])
+    workflow = Workflow(Agent("bot", llm, tools=[tool]))
+    workflow.run("go")
+    assert dict(workflow.conversation.variables) == {"seen": 5}
+    assert heard == ["go", "go"]
+    assert [step.content for step in workflow.conversation[-1].steps if step.role == "tool"] == [
+        "now 2",
+        "now 5",
+    ]
+
+
+def test_a_tool_takes_the_transcript() -> None:
+    def said(transcript: Transcript | None) -> int:
+        assert transcript is not None
+        return len(transcript)
+
+    workflow = Workflow(Agent("bot", ScriptedLLM([calling("said"), "ok"]), tools=[said]))
+    workflow.run(["one", "two"])
+    assert workflow.conversation[-1].steps[-1].content == "2"
+
+
+def test_a_tool_outside_of_an_agent_has_an_empty_conversation() -> None:
+    def said(transcript: Transcript, context: Context) -> str:
+        context.progress("to nobody")
+        return f"{len(transcript)} {dict(context.variables)}"
+
+    assert asyncio.run(Tool(said).call("{}")) == "0 {}"
+
+
+def test_a_tool_may_return_state() -> None:
+    async def book(seat: str) -> tuple[str, StateUpdate]:
+        return f"booked {seat}", StateUpdate("variables", variables={"seat": seat})
+
+    async def leave() -> StateUpdate:
+        return StateUpdate("stop", stop="the end", log=(("info", "left"),))
+
+    llm = ScriptedLLM([[Call("book", {"seat": "4a"}), Call("leave")], "Bye."])
+    bot = Agent("bot", llm, tools=[book, leave])
+    workflow = Workflow(Team(llm, [bot], "team"))
+    assert workflow.run("a seat") == "agent-stop"
+    assert dict(workflow.conversation.variables) == {"seat": "4a"}
+    assert ("info", "left") in workflow.conversation.log
+    results = [step.content for step in workflow.conversation[-1].steps if step.role == "tool"]
+    assert results == ["booked 4a", "done"]
+
+
+def test_what_a_tool_changes_is_shown_when_it_changes(marbles: Marbles) -> None:
+    llm = marbles.llm("@book{}|", "-----Booked|")
+
+    async def book(context: Context) -> str:
+        context["seat"] = "4a"
+        await asyncio.sleep(3)
+        return "ok"
+
+    bot = Agent("bot", llm, tools=[book])
+    shown = ["state", "function_result", "response"]
+    marbles.expect_markers(say("go").pipe(bot, markers(state=True)), only=shown).to_be(
+        [
+            (7, "state", {"kind": "variables", "variables": {"seat": "4a"}}),
+            (10, "function_result", {"name": "book", "result": "ok", "id": "call_1"}),
+            (21, "response", "Booked"),
+        ]
+    )
+
+
+def test_a_context_emits_state_updates_and_nothing_else() -> None:
+    def bad(context: Context) -> None:
+        context.emit("a word")  # type: ignore[arg-type]
+
+    llm = ScriptedLLM([calling("bad"), "so be it"])
+    workflow = Workflow(Agent("bot", llm, tools=[bad]))
+    workflow.run("go")
+    told = workflow.conversation[-1].steps[-1].text
+    assert "a context emits StateUpdates, not str; set a variable with context['name'] = value" in told
+
+
+def test_an_agent_that_is_asked_by_another_reads_its_variables() -> None:
+    @agent
+    async def clerk(transcript: Transcript) -> list[object]:
+        return [StateUpdate("variables", variables={"order": "214"}), "looked up"]
+
+    heard = []
+    source = say("hi").pipe(clerk, transcript())
+    done = threading.Event()
+    source.subscribe(heard.append, on_completed=done.set)
+    assert done.wait(5)
+    assert dict(heard[0].variables) == {"order": "214"}
+
+
+def test_a_named_system_message_is_for_that_agent_alone() -> None:
+    one, two = asked(), asked()
+    mine = {"role": "system", "name": "one", "content": "Only one."}
+    Workflow(Agent("one", one)).run([mine, "hi"])
+    Workflow(Agent("two", two)).run([mine, "hi"])
+    assert [m["content"] for m in one.requests[0].messages] == ["Only one.", "hi"]
+    assert [m["content"] for m in two.requests[0].messages] == ["hi"]
+
+
+def test_a_user_in_the_team_finds_the_variables_too() -> None:
+    prompts: list[str] = []
+
+    def ask(prompt: str) -> str:
+        prompts.append(prompt)
+        return "Ann"
+
+    workflow = Workflow(User(interaction_function=ask), Conversation(variables={"a": 1}))
+    workflow.run("name?")
+    assert prompts == ["user: "]
+    assert dict(workflow.conversation.variables) == {"a": 1}
+
+
+def test_the_error_names_what_a_context_is_for() -> None:
+    with pytest.raises(InputError, match="a context emits StateUpdates, not int"):
+        Context.__new__(Context).emit(3)  # type: ignore[arg-type]
