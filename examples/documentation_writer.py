@@ -23,7 +23,7 @@ def docstring(name: str) -> str:
         name: Such as `Agent`.
     """
     thing = getattr(rxagents, name, None)
-    return inspect.getdoc(thing) or f"there is no {name}; there are: {', '.join(rxagents.__all__)}"
+    return inspect.getdoc(thing) or f"there is no {name}; there are: {', '.join(dir(rxagents))}"
 
 
 interviewer = Agent(

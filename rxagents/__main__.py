@@ -7,8 +7,8 @@ import io
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 
 from .errors import ConfigurationError
 
@@ -107,14 +107,13 @@ def _chat(parsed: argparse.Namespace) -> int:
     from .console_users import console_user
     from .dialogs import dialog
     from .llm import log_models
-    from .places import where
+    from .places import where, words
     from .testing.server.scenarios import echo_scenario
     from .testing.server.services import demo_llm
 
     user = console_user(inputs=parsed.inputs)
-    with _environment(parsed.model):
-        llm = demo_llm(echo_scenario(), delay=parsed.delay)
-        assistant = Agent("assistant", llm, system_message=parsed.system)
+    llm = demo_llm(echo_scenario(), model=parsed.model, delay=parsed.delay)
+    assistant = Agent("assistant", llm, system_message=parsed.system)
     with (
         dialog(user, assistant, parsed.history) as talk,
         log_models(parsed.log) if parsed.log else nullcontext(),
@@ -124,23 +123,10 @@ def _chat(parsed: argparse.Namespace) -> int:
             result = talk.run()  # it was shown; the person says what next
     if user.gone:
         _leave_output()
-    return int(result.error is not None)
-
-
-@contextmanager
-def _environment(model: str | None) -> Iterator[None]:
-    """Names the model where `demo_llm` looks for it."""
-    name = "AZURE_OPENAI_MODEL" if os.environ.get("AZURE_OPENAI_ENDPOINT") else "OPENAI_MODEL"
-    before = os.environ.get(name)
-    if model:
-        os.environ[name] = model
-    try:
-        yield
-    finally:
-        if before is not None:
-            os.environ[name] = before
-        else:
-            os.environ.pop(name, None)
+    if result.error is None:
+        return 0
+    print(f"rxagents: {type(result.error).__name__}: {words(result.error)}", file=sys.stderr)
+    return 1
 
 
 def _draw(parsed: argparse.Namespace) -> int:

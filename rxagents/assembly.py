@@ -7,7 +7,10 @@ from typing import Any
 
 from .values import Completion, Delta, FunctionResult, Message, Role, ToolCall, Usage
 
-__all__ = ["assemble", "assemble_calls"]
+__all__ = ["TAKEN_BACK", "assemble", "assemble_calls"]
+
+# Lists that a model takes back with the results of its tools: thoughts, and what kind of text it said.
+TAKEN_BACK = frozenset(("output_items", "phases"))
 
 _STANDARD = frozenset(("content", "function_call", "refusal", "tool_calls", "role", "restart", "progress"))
 
@@ -85,7 +88,12 @@ def assemble(
         text = "".join(d["content"] for d in open_round if d["content"])
         done = tuple(call for call in calls if call.id in ids)
         unanswered.extend(call for call in calls if call.id not in ids)
-        steps.append(Message(role=role, content=text or None, name=name, tool_calls=done))
+        kept: dict[str, list[Any]] = {}
+        for increment in open_round:
+            if len(increment) > 4:
+                for key in TAKEN_BACK & increment.keys():
+                    kept.setdefault(key, []).extend(increment[key] or ())  # type: ignore[literal-required]
+        steps.append(Message(role=role, content=text or None, name=name, tool_calls=done, metadata=kept))
         steps.extend(Message(role="tool", content=r.result, name=r.name, tool_call_id=r.id) for r in answered)
         open_round.clear()
         answered.clear()

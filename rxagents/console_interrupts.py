@@ -22,10 +22,13 @@ class Interrupts:
     """An observable of the wish to hear no more, and what makes one of Ctrl-C.
 
     While somebody subscribes to `wishes`, something is being said.
+
+    Args:
+        asking: Whether the person is being asked at this moment, so that there is nothing to be cut.
     """
 
-    def __init__(self) -> None:
-        self._asking = False
+    def __init__(self, asking: Callable[[], bool]) -> None:
+        self._asking = asking
         self._sinks: dict[Sink[None], None] = {}
         self._pressed: object = None
         self.wishes: Observable[None] = Emitter(self._begin)
@@ -39,14 +42,9 @@ class Interrupts:
         for sink in list(self._sinks):
             hop(sink.loop, sink.on_next, None)
 
-    @contextmanager
-    def asking(self) -> Iterator[None]:
-        """Within it the person is asked: there is nothing to be cut."""
-        self._asking, self._pressed = True, None
-        try:
-            yield
-        finally:
-            self._asking = False
+    def came_true(self) -> None:
+        """Says that whoever wanted something else has it: the next Ctrl-C is a first one again."""
+        self._pressed = None
 
     @contextmanager
     def on_ctrl_c(self) -> Iterator[None]:
@@ -65,7 +63,7 @@ class Interrupts:
 
         def pressed(number: int, frame: FrameType | None) -> None:
             saying = (*self._sinks,)
-            if self._asking or self._pressed == saying:
+            if self._asking() or self._pressed == saying:
                 self._pressed = None
                 _as_before(before, number, frame)
             else:

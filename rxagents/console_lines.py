@@ -27,8 +27,9 @@ def at_terminal() -> bool:
 class TerminalLines:
     """Asks at a terminal.
 
-    Enter sends what was typed. Alt+Enter begins a new line, and so does Enter after a backslash. Up and
-    down go through what was sent before. Ctrl-C takes back what was typed, Ctrl-D leaves.
+    Enter sends what was typed. Alt+Enter or Ctrl+Space begins a new line, and so does Enter after a
+    backslash. Up and down go through what was sent before, Ctrl-R searches it. Ctrl-C takes back what was
+    typed, Ctrl-D leaves.
 
     Args:
         history: A file that keeps what was sent, for the next time; None: only this time.
@@ -51,6 +52,7 @@ class TerminalLines:
             _check_file(history)
             kept = FileHistory(os.fspath(history))
         self._hinting = True
+        self._shown = False
         self._session: PromptSession[str] = PromptSession(
             history=kept,
             multiline=True,
@@ -59,6 +61,16 @@ class TerminalLines:
             placeholder=lambda: [("ansibrightblack", _HINT)] if self._hinting else "",
             reserve_space_for_menu=0,
         )
+        self._session.app.after_render += self._note_shown
+
+    def _note_shown(self, _: object) -> None:
+        self._shown = True
+
+    @property
+    def reading(self) -> bool:
+        """Whether keys come here, and none of them is a signal."""
+        app = self._session.app
+        return self._shown and app.is_running and not app.is_done
 
     async def ask(self, prompt: str) -> str:
         """What the person sent. What is printed meanwhile stands above it.
@@ -68,6 +80,7 @@ class TerminalLines:
         """
         from prompt_toolkit.patch_stdout import patch_stdout
 
+        self._shown = False
         with patch_stdout(raw=True):
             # Ctrl-C comes as a key; the loop, its handlers and its signals are not only ours
             said = await self._session.prompt_async(
@@ -79,11 +92,14 @@ class TerminalLines:
         return said
 
     def _keys(self) -> KeyBindings:
+        from prompt_toolkit.enums import DEFAULT_BUFFER
+        from prompt_toolkit.filters import has_focus
         from prompt_toolkit.key_binding import KeyBindings
 
         keys = KeyBindings()
+        typing = has_focus(DEFAULT_BUFFER)  # and not searching
 
-        @keys.add("enter")
+        @keys.add("enter", filter=typing)
         def _(event: KeyPressEvent) -> None:
             buffer = event.current_buffer
             if buffer.document.is_cursor_at_the_end and buffer.text.endswith("\\"):
@@ -92,11 +108,12 @@ class TerminalLines:
             else:
                 buffer.validate_and_handle()
 
-        @keys.add("escape", "enter")
+        @keys.add("escape", "enter", filter=typing)
+        @keys.add("c-space", filter=typing)
         def _(event: KeyPressEvent) -> None:
             event.current_buffer.insert_text("\n")
 
-        @keys.add("c-c")
+        @keys.add("c-c", filter=typing)
         def _(event: KeyPressEvent) -> None:
             # who takes back nothing is looking for the way out
             self._hinting = self._hinting or not event.current_buffer.text

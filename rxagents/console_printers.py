@@ -82,11 +82,13 @@ class Printer:
     def show(self, item: Item) -> None:
         """Prints what is said in an item, after what is still being printed. To be called on its loop."""
         loop = current_loop()
-        message_streams(just(item)).subscribe(
+        message_streams(just(item), inputs=True).subscribe(
             lambda stream: self._put(stream, loop), lambda error: self._put(error, loop)
         )
 
     def _put(self, what: MessageStream | Exception, loop: AbstractEventLoop) -> None:
+        if isinstance(what, MessageStream) and what.role not in ("assistant", "user"):
+            return
         self._waiting.append(what)
         if self._current is None:
             self._next(loop)

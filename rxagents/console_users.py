@@ -34,7 +34,8 @@ class ConsoleUser(User):
         self._lines = lines
         self._pen = Pen()
         self._printer = Printer(self._pen, bold=lines is not None)
-        self._ctrl_c = Interrupts()
+        self._asking = False
+        self._ctrl_c = Interrupts(lambda: self._asking if lines is None else lines.reading)
         self.interrupts = self._ctrl_c.wishes
 
     def hears(self, item: Item) -> None:
@@ -71,9 +72,19 @@ class ConsoleUser(User):
         self._pen.flush()
         if self.gone:
             raise EOFError("nobody reads what is said")
-        with self._ctrl_c.asking():
-            line: str = await (typed(prompt) if self._lines is None else self._lines.ask(prompt))
-        return line
+        self._ctrl_c.came_true()
+        if self._lines is not None:
+            return await self._lines.ask(prompt)
+        self._asking = True
+        try:
+            line: str = await typed(prompt)
+            return line
+        except EOFError:
+            self._pen.write("\n")  # nobody has ended the line of the prompt
+            self._pen.flush()
+            raise
+        finally:
+            self._asking = False
 
 
 def console_user(

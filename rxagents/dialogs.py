@@ -81,11 +81,8 @@ def dialog(
 ) -> Dialog:
     """A workflow in which a user and an assistant speak by turns, until the user leaves.
 
-    ```python
-    dialog(console_user(), Agent("bot", llm), history="chat.md").run()
-    ```
-
-    The user begins, unless its last word is still unanswered, as in a history that ends with it or in
+    `dialog(console_user(), Agent("bot", llm), history="chat.md").run()` is a chat in the terminal. The
+    user begins, unless its last word is still unanswered, as in a history that ends with it or in
     what is put in: `run("Hello")`. It leaves with a stop, as a `User` does at the end of the input. A
     user that can interrupt (`User.interrupts`) cuts the reply alone: what was said stays, as
     interrupted, and the user is asked again.

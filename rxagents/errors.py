@@ -9,7 +9,7 @@ RxAgentsError
 │   ├── ModelTimeoutError                nothing came in time
 │   ├── ModelStatusError                 the service answered with an HTTP error (`.status`)
 │   ├── ModelStreamError                 the service reported an error within its stream
-│   ├── ModelProtocolError               the bytes are no chat-completions stream
+│   ├── ModelProtocolError               what came is no answer of the API
 │   ├── ModelRequestBlockedError         a real service was asked where tests forbid it
 │   └── ScriptError                      a scripted model has no reply for a request
 ├── ToolError                            a tool call failed; told to the model, see `rxagents.toolboxes`
@@ -125,7 +125,7 @@ class ModelStreamError(ModelError):
 
 
 class ModelProtocolError(ModelError):
-    """What came is no chat-completions stream."""
+    """What came is no answer of the API that was asked."""
 
 
 class ModelRequestBlockedError(ModelError):

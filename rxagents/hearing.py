@@ -12,8 +12,9 @@ from reactivex import Observable
 from .blocks import Scope, StateUpdate
 from .bridges import forward
 from .loops import hop, is_on
-from .own_turns import asked_so_far, beside
+from .own_turns import asked_so_far
 from .replays import Replay
+from .spending import beside
 from .transcripts import Item, Transcript
 
 __all__ = ["Emit", "Heard", "hear", "until_ended"]
@@ -61,9 +62,10 @@ async def hear(source: Observable[Item], emit: Emit) -> Heard:
         for hold in holds:
             hold.dispose()
         whole, came = Transcript().fold_all(items), Transcript().fold_all(replays)
-        asked = asked_so_far()
-        # what was asked in a turn is paid by that turn, whoever hears it
-        usage, log = beside(replays, known=asked) if asked else (came.usage, came.log)
+        usage, log = came.usage, came.log
+        if (usage or log) and (asked := asked_so_far()):
+            # what was asked in a turn is paid by that turn, whoever hears it
+            usage, log = beside(replays, asked)
         if usage or came.variables or log:
             # with the values that hold at last: an update between the blocks may have set them again
             variables = {name: whole.variables[name] for name in came.variables}

@@ -91,7 +91,9 @@ class Ledger:
         ledger.messages = self.messages[:messages]
         ledger.log = self.log[:log]
         ledger.folds = self.folds[:folds]
-        ledger.seen = {fold.key: at for at, fold in enumerate(ledger.folds)}
+        # of the newest version in one piece, since whoever replaces messages copies at each turn
+        newest = folds == len(self.folds)
+        ledger.seen = self.seen.copy() if newest else {fold.key: at for at, fold in enumerate(ledger.folds)}
         return ledger
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from .errors import ConfigurationError, InputError
-from .values import Message, own_fields
+from .values import Message, complaint, own_fields
 
 __all__ = ["PLAIN", "MessageKind"]
 
@@ -60,7 +60,7 @@ class MessageKind:
         try:
             return self.type(**{**data, **{name: self.fields[name] for name in self._own()}})
         except ValidationError as error:
-            raise InputError(f"what came is no {self.type.__name__}: {error}") from error
+            raise InputError(f"what came is no {self.type.__name__}: {complaint(error)}") from error
 
     def part(self, message: Message) -> Message:
         """A message of this kind, if the class takes what there is of it; else with the fields beside it."""

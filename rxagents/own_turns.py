@@ -7,7 +7,7 @@ turn, however deep, finds it there.
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -21,11 +21,10 @@ from .loops import let_go
 from .places import placed
 from .replays import Replay
 from .sinks import Sink
-from .streams import MessageStream
+from .spending import beside, keys_of
 from .transcripts import Item, Transcript
-from .values import Usage
 
-__all__ = ["Reply", "Turn", "TurnBlock", "asked_so_far", "beside", "current_turn", "turn_items", "within"]
+__all__ = ["Reply", "Turn", "TurnBlock", "asked_so_far", "current_turn", "turn_items", "within"]
 
 
 class Turn:
@@ -36,20 +35,53 @@ class Turn:
         self.asks: list[Asked] = []
         self.ended = False
         self.loop: AbstractEventLoop | None = None
+        self._unknown: list[Asked] = []
+        self._known: set[object] = set()
+
+    def add(self, ask: Asked) -> None:
+        """Takes in what was asked."""
+        self.asks.append(ask)
+        self._unknown.append(ask)
+        if self.loop is not None:
+            ask.bind(self.loop)
+
+    def known(self) -> Set[object]:
+        """The keys of all that was asked so far."""
+        # what has ended is looked at once, so that the thousandth ask costs what the first one did
+        open_ones = [ask for ask in self._unknown if not ask.ended]
+        self._known |= keys_of(self._unknown)
+        self._unknown = open_ones
+        return self._known
 
     def end(self, emitted: Iterable[Item]) -> StateUpdate | None:
         """Cuts what was asked and is still open; gives what all of it took beyond what was emitted."""
         self.ended = True
-        asks, self.asks = self.asks, []
-        for ask in reversed(asks):  # the last one first: it may hear those before it
-            if ask.started:
-                ask.interrupt()
-        if not asks:
+        if not self.asks:
             return None
+        for ask in self._innermost_first():
+            ask.interrupt()
+        asks, self.asks, self._unknown, self._known = self.asks, [], [], set()
         for ask in asks:
             ask.report_unheard()
-        usage, log = beside(asks, known=emitted)
+        emitted = list(emitted)
+        heard = [item for item in emitted if isinstance(item, Transcript)]
+        usage, log = beside(asks, [keys_of(emitted)], heard)
         return StateUpdate("usage", usage=usage, log=log) if usage or log else None
+
+    def _innermost_first(self) -> list[Asked]:
+        # with a stack of its own: turns may have asked one within the other, deeper than Python's stack
+        order: list[Asked] = []
+        stack: list[Any] = [*reversed(self.asks)]
+        while stack:
+            scope = stack.pop()
+            if isinstance(scope, Asked) and scope.started:
+                order.append(scope)
+            if isinstance(scope, TurnScope):
+                stack.extend(reversed(scope.asks))
+            if isinstance(scope, Scope):
+                stack.extend(child for child in scope._open if not child.ended)
+        order.reverse()  # and of those side by side the last one first: it may hear those before it
+        return order
 
 
 Reply = Callable[[Turn], Observable[Item]]
@@ -75,75 +107,31 @@ def within(turn: Turn | None) -> Iterator[None]:
         _turn.reset(token)
 
 
-def asked_so_far() -> list[Item]:
-    """What was asked in the turns that this code runs in: each of them pays for it itself."""
-    asks: list[Item] = []
+def asked_so_far() -> list[Set[object]]:
+    """The keys of what was asked in the turns that this code runs in: each pays for it itself."""
+    known: list[Set[object]] = []
     turn = current_turn()
     while turn is not None:
-        asks += turn.asks
+        known.append(turn.known())
         turn = turn.around
-    return asks
-
-
-def beside(items: Iterable[Item], *, known: Iterable[Item]) -> tuple[Usage, tuple[tuple[Any, ...], ...]]:
-    """The usage and the log of items, without what is known already.
-
-    Known is a message also as a twin of it, and as the finished Message that is said again.
-    """
-    known = list(known)
-    seen = {key for leaf in _leaves(known) for key in _keys(leaf)}
-    before = [item for item in known if isinstance(item, Transcript)]
-    usage = Usage()
-    log: list[tuple[Any, ...]] = []
-    for leaf in _leaves(items):
-        keys = _keys(leaf)
-        if seen.isdisjoint(keys) and not any(transcript.has(leaf.id) for transcript in before):
-            usage += (leaf.usage if isinstance(leaf, StateUpdate) else leaf.result.usage) or Usage()
-            log += leaf.log if isinstance(leaf, StateUpdate) else ()
-        seen.update(keys)
-    return usage, tuple(log)
-
-
-def _leaves(items: Iterable[Item]) -> Iterator[Any]:
-    """What has ended, out of all blocks: the updates and the messages."""
-    stack = [iter(items)]
-    while stack:
-        item = next(stack[-1], None)
-        if item is None:
-            stack.pop()
-        elif isinstance(item, Scope):
-            stack.append(iter(item.items))
-        elif isinstance(item, Transcript):
-            stack.append(map(MessageStream.of, item))
-        elif isinstance(item, StateUpdate) or (isinstance(item, MessageStream) and item.result is not None):
-            yield item
-
-
-def _keys(leaf: Any) -> set[object]:
-    """By what it is known: its id and its Message, and those of what it was made of."""
-    keys: set[object] = set()
-    while leaf is not None:
-        keys.add(leaf.id)
-        if getattr(leaf, "result", None) is not None:
-            keys.add(id(leaf.result))
-        leaf = getattr(leaf, "original", None)
-    return keys
+    return known
 
 
 class TurnScope(Scope):
-    """One turn of a function agent, without a name.
+    """One turn of a function agent, whose class says which.
 
     However it ends, what was asked in it and is still open ends with it, and the cost of what was
     asked and not replied with is its last item. A message that fails fails it when what had begun
     beside that has ended: of what is unordered, an error is the last.
-
-    Args:
-        turn: What is asked in it goes there.
-        source: Its items.
     """
 
     _turn: Turn
     _first_failed: Replay[Any] | None = None
+
+    @property
+    def asks(self) -> list[Asked]:
+        """What was asked in it."""
+        return self._turn.asks
 
     def _run(self) -> None:
         self._turn.loop = self._bound_loop()

@@ -97,9 +97,7 @@ class Participant(ABC):
         turn = current_turn()
         asked = Asked(self(say(*things)), partial(within, turn))
         if turn is not None:
-            turn.asks.append(asked)
-            if turn.loop is not None:
-                asked.bind(turn.loop)
+            turn.add(asked)
         if eager or (eager is None and turn is not None):
             asked.begin()
         return asked

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .agents import Agent
 from .blocks import Block, StateUpdate
 from .coding_agents import LocalCodingAgent
+from .console_users import console_user
 from .content_parts import file_part, image_part, text_part
 from .contexts import Context
 from .conversations import Conversation
@@ -14,6 +15,7 @@ from .cuts import (
     TokenBudgetStrategy,
     TopKLastNMessagesStrategy,
 )
+from .dialogs import dialog
 from .errors import *  # noqa: F403
 from .errors import __all__ as _errors
 from .flatten import say, stream, unordered
@@ -101,6 +103,8 @@ __all__ = [
     "WorkflowInput",
     "agent",
     "as_agent",
+    "console_user",
+    "dialog",
     "file_part",
     "image_part",
     "on_dropped",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from .errors import ConfigurationError, InputError
-from .places import located_as
+from .places import located_as, raisable
 from .transcripts import Transcript
 from .values import Message, Usage, message_from
 
@@ -90,12 +90,11 @@ async def read(strategy: ReadingStrategy, transcript: Transcript) -> Reading:
 
 async def read_unlocated(strategy: ReadingStrategy, transcript: Transcript) -> Reading:
     """Applies a strategy within another one."""
-    if callable(strategy):
-        checked = _message
-        selected: Any = strategy(transcript)
-    else:
-        checked = _message_or_dict
-        selected = strategy.get_messages(transcript)
+    form, checked = (strategy, _message) if callable(strategy) else (strategy.get_messages, _message_or_dict)
+    try:
+        selected: Any = form(transcript)
+    except StopIteration as error:
+        raise raisable(error, "reading_strategy") from error
     if inspect.isawaitable(selected):
         selected = await selected
     if isinstance(selected, Reading):

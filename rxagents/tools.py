@@ -114,9 +114,10 @@ class Tool:
             ToolFailedError: The function raised, or its result cannot be encoded; see `__cause__`.
             asyncio.CancelledError: The calling task was cancelled. A thread is abandoned.
         """
+        context = context or Context(TurnState(Transcript()))
         try:
             async with asyncio.timeout(self.timeout):
-                return await self._call(arguments, context or Context(TurnState(Transcript())), limit, on_dropped)
+                return await self._call(arguments, context, limit, on_dropped)
         except TimeoutError as error:
             raise ToolTimeoutError(
                 f"the tool {self.name!r} did not answer within {self.timeout:g} s"

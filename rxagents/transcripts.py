@@ -29,7 +29,8 @@ class Transcript(Sequence[Message]):
 
     `len()`, iteration and indexing act on the messages; tool messages are no messages of their own
     but `steps` of the one they led to. Being an item itself, a transcript can stand at the head of
-    a conversation; folding it into an empty one costs nothing.
+    a conversation; folding it into an empty one costs nothing. What was dropped in it takes nothing
+    from what stands before it.
     """
 
     __slots__ = ("_folds", "_ledger", "_logged", "_said", "usage", "variables")
@@ -146,6 +147,14 @@ class Transcript(Sequence[Message]):
         """This transcript with these context variables set."""
         return self._with(Fold(new_id(), variables=dict(variables)))
 
+    def common_with(self, other: Transcript) -> int:
+        """With how many of the same messages both begin; of two versions of one ledger known at once."""
+        least = min(self._said, other._said)
+        if self._ledger is other._ledger:
+            return least
+        pairs = zip(self, other, strict=False)
+        return next((at for at, (mine, its) in enumerate(pairs) if mine is not its), least)
+
     def reduced_to(self, messages: Iterable[Message]) -> Transcript:
         """These messages in place of those that are here, with the variables; without usage and log.
 
@@ -189,14 +198,15 @@ class Transcript(Sequence[Message]):
         folded already, there is nothing to add.
         """
         version = self._twin()
-        drop = min(fold.drop, self._said)
+        if fold.drop > self._said:  # as part of another conversation it takes no more than it took here
+            fold = fold._replace(drop=self._said)
         with self._ledger.lock:
             ledger = self._ledger
             if not ledger.has_at(self._folds, fold):
-                if drop or len(ledger.folds) != self._folds:
+                if fold.drop or len(ledger.folds) != self._folds:
                     ledger = version._ledger = ledger.copied(self._said, self._logged, self._folds)
                 ledger.add(fold)
-        version._said += len(fold.messages) - drop
+        version._said += len(fold.messages) - fold.drop
         version._logged += len(fold.log)
         version._folds += 1
         if fold.variables:

@@ -154,19 +154,24 @@ class _Updating(Block):
 
 def _update(strategy: Update, heard: Transcript, items: list[Item]) -> StateUpdate | None:
     """What leads from the conversation that holds the items to the one that the strategy gives."""
-    before, after = heard.messages, heard.fold_all(items).messages
-    said = after[_common(before, after) :]
-    wanted = _checked(strategy(before, said))
-    stays = _common(wanted, after)
-    if stays == len(after) == len(wanted):
+    after = heard.fold_all(items)
+    common = heard.common_with(after)
+    if type(strategy) is NoopUpdateStrategy:
+        stays, more = common, heard[common:]  # known without a look at all that was said before
+    else:
+        wanted = _checked(strategy(heard.messages, after[common:]))
+        stays = _stays(wanted, after)
+        more = wanted[stays:]
+    if stays == len(after) and not more:
         return None
-    return StateUpdate("update", messages=wanted[stays:], drop=len(after) - stays)
+    return StateUpdate("update", messages=more, drop=len(after) - stays)
 
 
-def _common(one: Messages, other: Messages) -> int:
-    """How many messages they begin with alike. The same words said twice are two messages."""
-    pairs = zip(one, other, strict=False)
-    return next((at for at, (mine, its) in enumerate(pairs) if mine is not its), min(len(one), len(other)))
+def _stays(wanted: Messages, after: Transcript) -> int:
+    """How many messages may stay where they are. The same words said twice are two messages."""
+    pairs = zip(wanted, after, strict=False)
+    least = min(len(wanted), len(after))
+    return next((at for at, (mine, its) in enumerate(pairs) if mine is not its), least)
 
 
 def _checked(wanted: object) -> Messages:

@@ -25,6 +25,7 @@ __all__ = [
     "ToolCall",
     "Usage",
     "UserMessage",
+    "complaint",
     "delta",
     "message_from",
     "own_fields",
@@ -211,7 +212,7 @@ def message_from(data: Mapping[str, Any]) -> Message:
         return kind(**{"role": "user", **fields, **own})
     except ValidationError as error:
         what = "message" if kind is Message else kind.__name__
-        raise InputError(f"the dict is no {what}: {_complaint(error)}") from None
+        raise InputError(f"the dict is no {what}: {complaint(error)}") from None
 
 
 def _alias(kind: type[Message], name: str) -> str:
@@ -221,6 +222,7 @@ def _alias(kind: type[Message], name: str) -> str:
     return str(field.validation_alias) if by_alias else name
 
 
-def _complaint(error: ValidationError) -> str:
+def complaint(error: ValidationError) -> str:
+    """What is wrong with the data, in one line: of the first of its faults."""
     first = error.errors()[0]
     return f"{'.'.join(map(str, first['loc']))}: {first['msg']}, not {first['input']!r:.80}"

@@ -82,17 +82,20 @@ class Witness(Generic[F]):
     def _enter(self, block: Scope, frame: F, stack: list[_Within[F]], driven: bool) -> None:
         if block.ended:
             stack.append(_Within(iter(block.items), frame, block))
-        elif not driven:
+            return
+        if not driven:
             block.on_end(lambda _: self._meet([_Within(iter(block.items), frame, block)], False))
-        elif is_on(block._bound_loop()):
+            return
+        # asked for without `_bound_loop`, which would choose one
+        loop = block.__dict__.get("_loop")
+
+        def look() -> None:
+            self._meet([_Within(_Onlooker(self, block, frame), frame, block)], True)
+
+        if loop is None or is_on(loop):
             stack.append(_Within(_Onlooker(self, block, frame), frame, block))
-        else:
-
-            def look() -> None:
-                self._meet([_Within(_Onlooker(self, block, frame), frame, block)], True)
-
-            if not hop(block._bound_loop(), look):
-                look()
+        elif not hop(loop, look):
+            look()
 
 
 class _Within(Generic[F]):

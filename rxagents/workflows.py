@@ -65,8 +65,7 @@ class Workflow:
         on_message: Called with each message that is complete; see `Conversation.on_message`.
 
     Raises:
-        ConfigurationError: An argument is of no use, or there are two conversations to go on with.
-        HistoryError: As `start`.
+        ConfigurationError, HistoryError: An argument is of no use, or the history cannot be read.
     """
 
     def __init__(

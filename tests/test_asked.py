@@ -32,6 +32,7 @@ from rxagents.asked import Asked
 from rxagents.llm.replies import Reply
 from rxagents.operators import answer, map_tokens, markers, messages, responses, text, transcript, until
 from rxagents.testing import Marbles
+from rxagents.testing.laws import check_laws
 
 
 def priced(*texts: str, tokens: int = 1, delay: float = 0.0) -> ScriptedLLM:
@@ -250,6 +251,43 @@ def test_things_may_be_a_transcript_messages_and_other_asks(marbles: Marbles) ->
     ]
 
 
+def test_a_thread_of_a_turn_may_ask(marbles: Marbles) -> None:
+    llm = marbles.llm("                            -a|")
+    bot = Agent("bot", llm)
+
+    @agent
+    async def host(transcript: Transcript) -> AsyncIterator[Any]:
+        yield await asyncio.to_thread(lambda: bot.ask("q"))
+
+    marbles.expect(say("q").pipe(host, text())).to_be("-a|")
+    marbles.expect_subscriptions(llm.calls[0]).to_be(" ^-!")
+
+
+def test_what_outlives_a_turn_asks_lazily_and_for_itself(marbles: Marbles) -> None:
+    llm = marbles.llm("                                -----a-b|")
+    bot = Agent("bot", llm)
+    asked: list[Asked] = []
+
+    async def later() -> None:
+        await asyncio.sleep(2)
+        asked.append(bot.ask("q"))
+        assert not asked[0].started
+        assert (await asked[0]).text == "ab"
+
+    tasks: list[Any] = []
+
+    @agent
+    async def host(transcript: Transcript) -> str:
+        tasks.append(asyncio.create_task(later()))
+        return "ok"
+
+    marbles.expect(say("q").pipe(host, text())).to_be("     (ok|)")
+    marbles.expect_subscriptions(llm.calls[0]).to_be("       --^-------!")
+    marbles.flush()
+    assert tasks[0].done()
+    assert not asked[0].interrupted
+
+
 # -- the turn that it belongs to
 
 
@@ -360,6 +398,34 @@ def test_outside_a_turn_it_is_reported_when_it_is_gone(marbles: Marbles) -> None
     marbles.allow("errors")
     marbles.run(ask())
     assert marbles.errors == [error]
+
+
+def test_a_thousand_turns_that_asked_one_within_the_other_end_at_once(marbles: Marbles) -> None:
+    llm = marbles.llm("-a-b-c-d|")
+    bottom = Agent("bottom", llm)
+
+    @agent
+    async def deeper(transcript: Transcript) -> Any:
+        depth = int(transcript[-1].text)
+        return await (deeper.ask(str(depth - 1)) if depth else bottom.ask("q"))
+
+    stop = marbles.hot("---s")
+    last = say("1000").pipe(deeper, until(stop), markers(), ops.last())
+    marbles.expect(last).to_be("---(r|)", r=("result", "interrupted"))
+    marbles.expect_subscriptions(llm.calls[0]).to_be("^--!")
+
+
+def test_a_thousand_asks_of_one_turn_cost_what_they_are(marbles: Marbles) -> None:
+    bot = Agent("bot", priced(*["x"] * 1_000, tokens=7))
+
+    @agent
+    async def host(transcript: Transcript) -> str:
+        heard: Any = "q"
+        for _ in range(1_000):
+            heard = await bot.ask(heard)
+        return "ok"
+
+    marbles.expect(say("q").pipe(host, cost())).to_be("(n|)", n=7_000)
 
 
 # -- what it costs
@@ -522,3 +588,13 @@ def test_a_run_counts_what_its_agents_asked() -> None:
 
     result = asyncio.run(Workflow(host).arun("q"))
     assert (result.text, result.usage.total_tokens) == ("x", 7)
+
+
+@pytest.mark.parametrize("eager", [False, True])
+def test_agents_that_ask_keep_the_laws(eager: bool) -> None:
+    async def reply(heard: Transcript) -> AsyncIterator[Any]:
+        first, second = (Agent(name, ScriptedLLM(lambda _: "x")).ask(heard, eager=eager) for name in "ab")
+        await second
+        yield [first, "and", second]
+
+    check_laws(agent(reply, id="host"), max_examples=50)

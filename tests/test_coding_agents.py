@@ -26,6 +26,7 @@ from rxagents import (
     Conversation,
     LocalCodingAgent,
     OpenAILLM,
+    RunCancelledError,
     ScriptedLLM,
     Workflow,
 )
@@ -34,6 +35,7 @@ from rxagents.loops import shared_loop
 from rxagents.operators import until
 from rxagents.tasks import cancelled_tasks_ended
 from rxagents.testing import Marbles, OpenAIServer, VirtualClock
+from rxagents.workspaces import Workspace, WorkspaceSettings
 
 WAIT = 20
 
@@ -374,6 +376,19 @@ def test_it_works_under_the_virtual_clock() -> None:
         return done.message.steps[1].text, asyncio.get_running_loop().time()
 
     assert VirtualClock().run(run()) == ("real\n[exit code 0]", 0.0)
+
+
+def test_a_workspace_that_was_closed_runs_nothing_any_more() -> None:
+    workspace = Workspace(WorkspaceSettings())
+    said: list[str] = []
+    heard = asyncio.run(workspace.run("print('before')", said.append))
+    assert heard.output == "".join(said) == "before\n"
+    workspace.kill()
+    with pytest.raises(RunCancelledError, match="the turn that this program belongs to has ended"):
+        asyncio.run(workspace.run("print('after')", said.append))
+    workspace.remove()
+    assert "".join(said) == "before\n"
+    assert not workspace.opened
 
 
 def test_without_a_program_it_is_as_any_agent(marbles: Marbles, scratch: Path) -> None:

@@ -39,7 +39,6 @@ from rxagents.console_printers import Pen, Printer
 from rxagents.console_users import console_user
 from rxagents.dialogs import dialog
 from rxagents.emitters import just
-from rxagents.llm import Call, Reply
 from rxagents.testing import VirtualClock
 from rxagents.values import delta
 
@@ -67,6 +66,7 @@ def asked(lines: TerminalLines, times: int = 1) -> list[str]:
         ("Hello\r", "Hello"),
         ("\r", ""),
         (f"one{ALT_ENTER}two\r", "one\ntwo"),
+        ("one\x00two\r", "one\ntwo"),
         ("one\\\rtwo\r", "one\ntwo"),
         ("one\\\\\rtwo\r", "one\\\ntwo"),
         ("a\\b\r", "a\\b"),
@@ -75,7 +75,19 @@ def asked(lines: TerminalLines, times: int = 1) -> list[str]:
         (f"{CTRL_C}{CTRL_C}Hello\r", "Hello"),
         ("ü€\r", "ü€"),
     ],
-    ids=["line", "empty", "alt-enter", "backslash", "two", "within", "pasted", "ctrl-c", "twice", "other"],
+    ids=[
+        "line",
+        "empty",
+        "alt-enter",
+        "ctrl-space",
+        "backslash",
+        "two",
+        "within",
+        "pasted",
+        "ctrl-c",
+        "twice",
+        "other",
+    ],
 )
 def test_what_the_keys_send(keys: PipeInput, pressed: str, sent: str) -> None:
     keys.send_text(pressed)
@@ -91,16 +103,39 @@ def test_ctrl_d_leaves_but_only_where_nothing_was_typed(keys: PipeInput) -> None
         asked(lines)
 
 
+def asked_with_memory(lines: TerminalLines, keys: PipeInput, pressed: str, sent_before: int) -> str:
+    """Presses the keys once it has read what was sent before; it does so in the background."""
+
+    async def ask() -> str:
+        buffer = lines._session.default_buffer
+        asking = asyncio.create_task(lines.ask("user: "))
+        rendered = asyncio.Event()
+        lines._session.app.after_render += lambda _: rendered.set()
+        await rendered.wait()
+        assert buffer._load_history_task is not None
+        await buffer._load_history_task
+        assert len(buffer._working_lines) == sent_before + 1
+        keys.send_text(pressed)
+        return await asking
+
+    return asyncio.run(ask())
+
+
 def test_the_arrows_go_through_what_was_sent(keys: PipeInput) -> None:
-    keys.send_text("one\r" + "two\r" + f"{UP}{UP}\r" + f"{UP}!\r")
-    assert asked(TerminalLines(), 4) == ["one", "two", "one", "one!"]
+    lines = TerminalLines()
+    keys.send_text("one\rtwo\r")
+    assert asked(lines, 2) == ["one", "two"]
+    assert asked_with_memory(lines, keys, f"{UP}{UP}\r", 2) == "one"
+    assert asked_with_memory(lines, keys, f"{UP}!\r", 3) == "one!"
+    assert asked_with_memory(lines, keys, "\x12tw\r?\r", 4) == "?two"  # Ctrl-R searches
+    assert asked_with_memory(lines, keys, f"\x12tw{CTRL_C}no\r", 5) == "no"
 
 
 def test_a_file_keeps_what_was_sent_for_the_next_time(keys: PipeInput, tmp_path: Path) -> None:
     keys.send_text(f"one{ALT_ENTER}two\r")
     assert asked(TerminalLines(tmp_path / "inputs")) == ["one\ntwo"]
-    keys.send_text(f"{UP}\r")
-    assert asked(TerminalLines(tmp_path / "inputs")) == ["one\ntwo"]
+    again = TerminalLines(tmp_path / "inputs")
+    assert asked_with_memory(again, keys, f"{UP}\r", 1) == "one\ntwo"
 
 
 @pytest.mark.parametrize("path", ["missing/inputs", ".", "a\0b"])
@@ -134,10 +169,10 @@ def test_cancelling_the_question_leaves_the_terminal_to_the_next(keys: PipeInput
     lines = TerminalLines()
 
     async def main() -> str:
+        rendered = asyncio.Event()
+        lines._session.app.after_render += lambda _: rendered.set()
         first = asyncio.create_task(lines.ask("user: "))
-        await asyncio.sleep(0)
-        while not lines._session.app.is_running:
-            await asyncio.sleep(0)
+        await rendered.wait()
         first.cancel()
         await asyncio.wait([first])
         assert first.cancelled()
@@ -224,16 +259,17 @@ def test_a_name_stands_out_at_a_terminal() -> None:
     assert printed(bot("Hello."), bold=True) == "\x1b[1mbot:\x1b[0m Hello.\n"
 
 
-def test_several_speak_one_after_the_other_in_their_order(marbles: Any) -> None:
-    slow = MessageStream(marbles.cold("a--b|", words=True), name="slow")
-    quick = MessageStream(rx.of("Q"), name="quick")
-
-    async def main() -> str:
-        return ""
-
+def test_several_speak_one_after_the_other_in_their_order() -> None:
+    slow = MessageStream(rx.timer(5).pipe(rx.operators.map(lambda _: "late")), name="slow")
+    quick = MessageStream(rx.of("Quick."), name="quick")
     team = Block("team", just(Block("one", just(slow)), Block("two", just(quick))))
-    shown = printed(team)
-    assert shown == "slow: ab\nquick: Q\n"
+    assert printed(team) == "slow: late\nquick: Quick.\n"
+
+
+def test_of_what_was_put_in_only_words_of_people_are_printed() -> None:
+    system = MessageStream(rx.of("Be brief."), role="system")
+    person = MessageStream(rx.of("Hi."), role="user", name="bob")
+    assert printed(Block("team", just(system, person))) == "bob: Hi.\n"
 
 
 def test_an_error_is_printed_once_after_what_was_said() -> None:
@@ -245,7 +281,7 @@ def test_an_error_is_printed_once_after_what_was_said() -> None:
 
 
 def test_what_was_cut_says_so() -> None:
-    cut = MessageStream(rx.never().pipe(lambda source: rx.concat(rx.of("Hel"), source)), name="bot")
+    cut = MessageStream(rx.concat(rx.of("Hel"), rx.never()), name="bot")
     silent = MessageStream(rx.never(), name="bot")
 
     async def main() -> None:
@@ -326,7 +362,6 @@ def test_in_a_dialog_the_reply_is_printed_and_the_next_line_is_asked_for(
 ) -> None:
     keys.send_text(f"One?\rTwo{ALT_ENTER}lines?\r{CTRL_D}")
     user = console_user(plain=False)
-    talk = dialog(user, Agent("bot", ScriptedLLM(["One.", [Call("look")], "Two."])))
     talk = dialog(user, Agent("bot", ScriptedLLM(["One.", "Two."])))
     assert talk.run() == "agent-stop"
     assert [message.text for message in talk.conversation] == ["One?", "One.", "Two\nlines?", "Two."]
@@ -353,7 +388,7 @@ def test_elsewhere_it_is_shown_at_its_turn_what_the_others_have_said(
 
 
 def test_a_wish_is_told_to_who_listens_now_from_any_thread() -> None:
-    interrupts = Interrupts()
+    interrupts = Interrupts(no)
     told: list[str] = []
 
     async def main() -> None:
@@ -383,10 +418,10 @@ def press() -> None:
 
 @posix
 def test_ctrl_c_is_a_wish_while_something_is_said_and_else_what_it_was() -> None:
-    interrupts = Interrupts()
     told: list[str] = []
     before = signal.getsignal(signal.SIGINT)
-    heard = threading.Event()
+    heard, asking = threading.Event(), threading.Event()
+    interrupts = Interrupts(asking.is_set)
 
     def hear(_: Any) -> None:
         told.append("wish")
@@ -399,12 +434,21 @@ def test_ctrl_c_is_a_wish_while_something_is_said_and_else_what_it_was() -> None
         assert heard.wait(10)
         subscription.dispose()
         assert wait_until(lambda: not interrupts._sinks)
-        with interrupts.asking(), pytest.raises(KeyboardInterrupt):
+        asking.set()
+        with pytest.raises(KeyboardInterrupt):
             press()
     assert signal.getsignal(signal.SIGINT) is before
     assert told == ["wish"]
     with pytest.raises(KeyboardInterrupt):
         press()
+
+
+def yes() -> bool:
+    return True
+
+
+def no() -> bool:
+    return False
 
 
 def wait_until(condition: Callable[[], bool]) -> bool:
@@ -422,26 +466,25 @@ def wait_until(condition: Callable[[], bool]) -> bool:
 
 @posix
 def test_who_presses_again_before_anything_came_of_it_wants_out() -> None:
-    interrupts = Interrupts()
+    interrupts = Interrupts(no)
     with interrupts.on_ctrl_c():
         press()  # between a reply and the next question: not the program
         with pytest.raises(KeyboardInterrupt):
             press()
         press()
-        with interrupts.asking():
-            pass
-        press()  # that was asked in between makes it the first again
+        interrupts.came_true()
+        press()  # the person was asked in between: this is a first one again
 
 
 @posix
 def test_a_signal_that_ends_the_program_by_default_is_an_interrupt() -> None:
-    interrupts = Interrupts()
+    interrupts = Interrupts(yes)
     before = signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        with interrupts.on_ctrl_c(), interrupts.asking(), pytest.raises(KeyboardInterrupt):
+        with interrupts.on_ctrl_c(), pytest.raises(KeyboardInterrupt):
             press()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        with interrupts.on_ctrl_c(), interrupts.asking():
+        with interrupts.on_ctrl_c():
             press()
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
@@ -452,7 +495,7 @@ def test_in_another_thread_nothing_is_changed() -> None:
     seen: list[Any] = []
 
     def run() -> None:
-        with Interrupts().on_ctrl_c():
+        with Interrupts(no).on_ctrl_c():
             seen.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=run)

@@ -276,3 +276,16 @@ def test_a_stored_conversation_without_usage_counts_that_of_its_messages(without
     restored = Conversation.from_dict({"messages": [said], **without})
     assert restored.metrics == usage.model_dump()
     assert Conversation.from_dict(restored.to_dict()).metrics == usage.model_dump()
+
+
+def test_metrics_are_taken_for_usage_as_the_first_systems_call_them() -> None:
+    metrics = {"completion_tokens": 1, "prompt_tokens": 2, "total_tokens": 3}
+    stored = {"messages": [{"role": "user", "content": "a", "name": "user"}], "variables": {"x": 1}}
+    restored = Conversation.from_dict(
+        {**stored, "metrics": metrics, "log": [["info", "agent/request", "a", 1]]}
+    )
+    assert restored.metrics == metrics
+    assert restored.log == (("info", "agent/request", "a", 1),)
+    assert restored.to_dict()["usage"] == metrics
+    assert "metrics" not in restored.to_dict()
+    assert Conversation.from_dict({**stored, "usage": metrics, "metrics": {}}).metrics == metrics

@@ -236,7 +236,9 @@ def _(drawn: Diagram) -> None:
 
 @of("operators._error_messages.errors_as_messages")
 def _(drawn: Diagram) -> None:
-    drawn.shows("out", say("q").pipe(Agent("bot", drawn.llm()), errors_as_messages()))
+    drawn.used.add("llm")
+    llm = drawn.marbles.llm(drawn.lanes["llm"], error=ValueError("no"))
+    drawn.shows("out", say("q").pipe(Agent("bot", llm), errors_as_messages()))
 
 
 @of("operators._messages.answer")

@@ -123,7 +123,7 @@ def test_the_command_is_listed_beside_the_demo(capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit) as stopped:
         main(["--help"])
     assert stopped.value.code == 0
-    assert "{demo,draw}" in capsys.readouterr().out
+    assert "{demo,chat,draw}" in capsys.readouterr().out
     with pytest.raises(SystemExit) as refused:
         main([])
     assert refused.value.code == 2

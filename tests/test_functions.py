@@ -193,6 +193,30 @@ def test_a_message_of_an_unfinished_generator_is_delivered_token_by_token(marble
     marbles.expect(heard).to_be("-a-b------(/ c|)")
 
 
+async def after(seconds: float, thing: Any) -> AsyncIterator[Any]:
+    await asyncio.sleep(seconds)
+    yield thing
+
+
+def test_what_stands_behind_something_that_takes_long_runs_at_once_too(marbles: Marbles) -> None:
+    llms = [marbles.llm("                                --a|") for _ in range(3)]
+    a, b, c = (say("q").pipe(Agent("bot", llm)) for llm in llms)
+    slow = agent(lambda _: [after(5, "x"), after(0, a), [[rx.of(b)]], stream("y"), c], id="f")
+    heard = say("q").pipe(slow, responses(), ops.map(str))
+    marbles.expect(heard).to_be("                           -----(x a a y a|)")
+    for llm in llms:
+        marbles.expect_subscriptions(llm).to_be("          ^--!")
+
+
+@pytest.mark.parametrize("wrong", [3, {"x": 1}, ValueError("no")], ids=["a number", "a dict", "an error"])
+def test_what_is_wrong_in_the_middle_comes_in_its_place(marbles: Marbles, wrong: Any) -> None:
+    marks = say("q").pipe(agent(lambda _: ["x", [m, [wrong]], "never"], id="f"), markers())
+    m = marbles.message("-a-b|")
+    marbles.expect_markers(marks.pipe(only("delta", "error"))).to_be(
+        [(0, "delta", "x"), (1, "delta", "a"), (3, "delta", "b"), (4, "error", ANY)]
+    )
+
+
 def test_nested_agents_stand_in_blocks_of_their_own(marbles: Marbles) -> None:
     inner = Agent("inner", ScriptedLLM(["in", "in"]))
 

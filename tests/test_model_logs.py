@@ -34,6 +34,7 @@ from rxagents import (
 from rxagents.demo import QUESTION, order_team
 from rxagents.llm import Call, ChatRequest, ModelCall, Reply, log_models, logged
 from rxagents.llm.call_pages import page
+from rxagents.loops import hop, shared_loop
 from rxagents.testing import HTTPFault, OpenAIServer, Paused, VirtualClock, order_scenario, virtual
 from rxagents.values import delta
 
@@ -62,6 +63,17 @@ def the_page(folder: Path) -> str:
 
 def section(text: str, title: str) -> str:
     return text.split(f"# {title}\n\n")[1].strip()
+
+
+def comes_to(condition: Callable[[], bool]) -> bool:
+    """Lets the shared loop take step after step until it is so."""
+    for _ in range(1000):
+        if condition():
+            return True
+        passed = threading.Event()
+        hop(shared_loop(), passed.set)
+        passed.wait(10)
+    return False
 
 
 @pytest.fixture
@@ -253,6 +265,7 @@ def test_over_the_wire_a_disposed_run_writes_its_call(folder: Path) -> None:
                     if said == "One two":
                         break
         assert workflow.conversation[-1].finish_reason == "interrupted"  # waits for what was left
+        assert comes_to(lambda: any(path.stat().st_size for path in folder.iterdir()))
     text = the_page(folder)
     assert text.startswith("# bot asked gpt-x\n")
     assert "\n- ended: interrupted\n" in text

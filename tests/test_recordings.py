@@ -35,6 +35,7 @@ from rxagents import (
 )
 from rxagents.llm import Call, ChatRequest, Reply
 from rxagents.llm.recorded import RecordedLLM, record
+from rxagents.places import where
 from rxagents.redaction import masked
 from rxagents.testing import HTTPFault, OpenAIServer, VirtualClock, virtual
 from rxagents.testing.lanes import Called, Event, Lane, Returned
@@ -745,7 +746,7 @@ def test_a_run_is_read_as_nested_lanes(path: Path) -> None:
     assert block.events[0].value == "choice:bot"
     assert block.events[0].detail == {"kind": "choice", "agent_id": "bot"}
     error = block.events[-1].value
-    assert (type(error), str(error), errors.where(error)) == (ModelError, "oh", ("team", "bot"))
+    assert (type(error), str(error), where(error)) == (ModelError, "oh", ("team", "bot"))
     assert block.lanes[0].events[-1].detail == said
     assert block.lanes[0].detail == {"id": 3, "role": "assistant", "name": "bot"}
     assert (run.events[-1].kind, run.events[-1].detail) == ("interrupted", {"result": "interrupted"})

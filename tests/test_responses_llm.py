@@ -965,3 +965,32 @@ def test_chat_does_not_send_what_only_responses_take_back():
     )
     body = sent(ChatRequest(messages), api="chat")
     assert body["messages"][1] == {"role": "assistant", "content": "Hm."}
+
+
+def test_the_thoughts_behind_a_call_go_back_with_its_result():
+    script = [
+        Reply(
+            deltas=[
+                delta(reasoning="Hm.", output_items=[THOUGHT]),
+                delta("Let me see.", phases=["commentary"]),
+                *Call("look").render(0, "c1"),
+                delta(),
+            ]
+        ),
+        "42 it is.",
+    ]
+    with OpenAIServer(script) as server:
+        agent = Agent("a", model(server, reasoning_effort="low"))
+        agent.register_tool(name="look", description="Looks")(lambda: "42")
+        workflow = Workflow(agent)
+        assert workflow.run("Hi").text == "Let me see.42 it is."
+        first, second = (request.body for request in server.requests)
+    assert first["include"] == ["reasoning.encrypted_content"]
+    summary = [{"type": "summary_text", "text": "Hm."}]
+    assert second["input"][1:4] == [
+        {"type": "reasoning", "summary": summary, "encrypted_content": "gAAA"},
+        {"role": "assistant", "content": "Let me see."},
+        CALLED,
+    ]
+    # and it is still there when the conversation has been stored
+    assert workflow.conversation[-1].steps[0].metadata["output_items"][0]["encrypted_content"] == "gAAA"

@@ -22,9 +22,9 @@ errors variants places increments hash_keys values message_kinds assembly
 strict_schemas json_texts output_types type_fields partial_shapes partial_choices partial_types json_reading json_progress
 daemon_executors loops tasks mailboxes async_items schedulers sinks emitters inlets work bridges sync_items
 masks redaction journal_values journals
-cursors replays streams blocks ledgers transcripts witnesses message_callbacks conversations inputs
+cursors replays streams blocks ledgers transcripts witnesses message_callbacks conversations media_types content_parts inputs
 speakers thing_sources ordering arrivals flatten
-sharing walks asked own_turns hearing
+sharing spending walks asked own_turns hearing
 limits threads run_limits strays program_guards guarded_processes programs workspaces
 llm.requests llm.around llm.recorded
 llm.model_calls llm.call_pages llm.call_files llm.logged_models llm.model_logs
@@ -34,6 +34,7 @@ llm.client_settings llm.clients llm.failures llm.served_models
 llm.openai_chat llm.azure_chat llm
 askings selections strategies cuts summaries update_strategies
 contexts docstrings signatures tool_results tools toolboxes participants rounds agents coding_agents functions prompts users
+console_interrupts console_lines console_printers console_users
 teams._members teams._turns teams._routing teams._team teams._loop teams._sequence
 teams._links teams._chain teams._plans teams._unfinished teams._planning teams._planned_runs teams._planned_team teams
 operators._markers operators._messages operators._shared operators._text operators._twins operators._tokens
@@ -42,7 +43,7 @@ operators._reading operators._transcript operators._until operators._partials op
 histories.protocol histories.in_memory histories.item_data histories.in_order histories.markdown_pages
 histories.markdown_parts histories.page_files histories.markdown histories.item_rows histories.stores
 histories.writer_locks histories.item_writers histories.sqlite histories keeping
-runs recorders conversing blocking seats workflows public_names demo
+runs recorders conversing blocking seats workflows dialog_turns dialogs public_names demo
 testing.clock.waiting_tasks testing.clock.socketless testing.clock.default_timers testing.clock.virtual_loop
 testing.clock.loop_closing testing.clock.virtual_clock testing.clock
 testing.lanes testing.lane_sheets
@@ -138,6 +139,7 @@ PUBLIC = {
         ScriptedLLM Sequence StateUpdate SystemMessage Team Tool
         ToolArgumentsError ToolError ToolFailedError ToolTimeoutError Transcript UnknownToolError
         Usage User UserMessage Workflow WorkflowBusyError WorkflowError WorkflowInput agent as_agent
+        console_user dialog
         file_part image_part on_dropped partial_model say stream text_part unordered History HistoryError InMemoryHistory MarkdownHistory SQLiteHistory
     """,
     "rxagents.operators": """
@@ -146,8 +148,8 @@ PUBLIC = {
         transform until
     """,
     "rxagents.llm": """
-        AzureOpenAILLM Call ChatRequest LLM LLMConstraints ModelCall OpenAILLM Reply Rule ScriptedLLM log_models
-        logged record
+        AzureOpenAILLM Call ChatRequest LLM LLMConstraints ModelCall OpenAILLM Reply Rule ScriptedLLM
+        log_models logged record
     """,
     "rxagents.testing": """
         Called Diagram DiagramError Drawing Dropped EndlessInstantError Event Exchange HTTPFault Lane
@@ -177,7 +179,7 @@ def test_every_public_name_is_documented(name: str) -> None:
 @pytest.mark.parametrize(
     "thing",
     [
-        rxagents.Agent, rxagents.User, rxagents.Team, rxagents.Loop, rxagents.Sequence, rxagents.Chain, rxagents.PlannedTeam, rxagents.LocalCodingAgent, rxagents.Workflow, rxagents.Run, rxagents.say,
+        rxagents.Agent, rxagents.User, rxagents.Team, rxagents.Loop, rxagents.Sequence, rxagents.Chain, rxagents.PlannedTeam, rxagents.LocalCodingAgent, rxagents.dialog, rxagents.Workflow, rxagents.Run, rxagents.say,
         rxagents.stream, rxagents.as_agent, rxagents.MessageStream,
         *(getattr(rxagents.operators, name) for name in rxagents.operators.__all__ if name.islower()),
     ],
@@ -235,6 +237,8 @@ DEFAULTS: list[tuple[Callable[..., object], dict[str, object]]] = [
     (rxagents.User, {"id": "user", "mode": "interactive", "interaction_function": None}),
     (rxagents.Workflow, {"conversation": None, "system_prompt": "", "history": None, "on_message": None}),
     (rxagents.Conversation, {"messages": (), "variables": None}),
+    (rxagents.operators.partials, {"name": None, "aside": False}),
+    (rxagents.operators.summarize, {"keep_last": 0}),
     (rxagents.operators.text, {"separator": "\n\n", "order": "message", "inputs": False, "aside": False}),
 ]
 

@@ -177,7 +177,7 @@ def test_a_variant_keeps_its_output_type() -> None:
 
 @pytest.mark.parametrize("retries", [-1, "many", None])
 def test_output_retries_is_a_number(retries: Any) -> None:
-    with pytest.raises(ConfigurationError, match="agent bot: output_retries is .*; it must be a number, 0"):
+    with pytest.raises(ConfigurationError, match=r"agent bot: output_retries is .*; it must be a number, 0"):
         bot(ScriptedLLM([]), output_retries=retries)
 
 

@@ -11,9 +11,10 @@ import reactivex as rx
 from reactivex import Observable
 from reactivex import operators as ops
 
-from rxagents import Agent, InputError, ScriptedLLM, Transcript, agent, say, unordered
+from rxagents import Agent, InputError, ScriptedLLM, Transcript, agent, say, stream, unordered
 from rxagents.operators import markers, text, transcript, until
 from rxagents.testing import Marbles
+from rxagents.testing.laws import check_laws
 
 
 def only(*marks: str) -> Callable[[Observable[Any]], Observable[Any]]:
@@ -246,3 +247,11 @@ def test_it_can_be_used_with_asks_of_one_model(marbles: Marbles) -> None:
         return unordered(bot.ask(question) for question in ("1", "2", "3"))
 
     marbles.expect(say("q").pipe(host, transcript(), ops.map(len))).to_be("(n|)", n=3)
+
+
+def test_it_keeps_the_laws_but_that_of_the_order() -> None:
+    def reply(heard: Transcript) -> Any:
+        return ["first", unordered(stream(str(len(heard))), later(1, "late"), "at once"), "last"]
+
+    laws = ("contract", "release", "replay", "balance", "folding", "wrapping", "loss")
+    check_laws(agent(reply, id="f"), laws=laws, max_examples=50)

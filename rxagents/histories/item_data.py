@@ -120,8 +120,8 @@ def _jsonable(values: Mapping[str, Any], what: str, where: str) -> dict[str, Any
             json.dumps(value)
         except (TypeError, ValueError, RecursionError):
             error = HistoryError(
-                f"{what} {name!r}{where and ' '}{where} is a {type(value).__name__}, which is no JSON data; "
-                "a history stores only what is"
+                f"{what} {name!r}{where and ' '}{where} is of the type {type(value).__name__}, which is no "
+                "JSON data; a history stores only what is"
             )
             dropped(error, "a part of a conversation was not stored")
         else:

@@ -201,7 +201,7 @@ def as_stored(rows: list[Row], path: str, id: str) -> Transcript:
     """
     try:
         return restored(rows)
-    except (TypeError, ValueError, KeyError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise HistoryError(f"the conversation {id!r} of the history {path!r} is damaged: {error}") from error
 
 

@@ -19,6 +19,9 @@ from .page_files import PageFile
 
 __all__ = ["MarkdownHistory"]
 
+# what a comment leads to that holds something else
+_DAMAGE = (AttributeError, KeyError, TypeError, ValueError)
+
 
 class MarkdownHistory:
     """Keeps a conversation in a Markdown file, which resumes the dialog; a context manager.
@@ -72,7 +75,7 @@ class MarkdownHistory:
             try:
                 for item in items_of(parts):
                     conversation.follow(item)
-            except (TypeError, ValueError, KeyError, AttributeError) as error:
+            except _DAMAGE as error:
                 raise self._damaged(error) from error
             self._go_on_with(conversation)
         assert self._conversation is not None
@@ -147,7 +150,7 @@ class MarkdownHistory:
     def _parsed(self) -> tuple[list[str], list[Part]]:
         try:
             return parts_of(self._file.read())
-        except ValueError as error:
+        except _DAMAGE as error:
             raise self._damaged(error) from error
 
     def _damaged(self, error: Exception) -> HistoryError:

@@ -68,9 +68,9 @@ class Section:
         """Itself, line by line."""
         before, text, after = _framed(self.text)
         blank = {name: lines for name, lines in (("before", before), ("after", after)) if lines}
-        details = {**self.details, "page": {**self.details.get("page", {}), **blank}}
-        if not details["page"]:
-            del details["page"]
+        details = {**self.details, "on page": {**self.details.get("on page", {}), **blank}}
+        if not details["on page"]:
+            del details["on page"]
         yield f"{self.who} / {self.model}" if self.model else self.who
         yield _UNDERLINE
         if details:
@@ -160,7 +160,7 @@ def _text(section: Section) -> str:
     if underline.endswith("\r"):  # an editor has changed all the ends of lines
         lines = [line.removesuffix("\r") for line in lines]
     _, text, _ = _framed("\n".join(line for line in lines if not _COMMENT.fullmatch(line)))
-    blank = section.details.get("page", {})
+    blank = section.details.get("on page", {})
     return "".join((blank.get("before", ""), "\n".join(_plain(text.split("\n"))), blank.get("after", "")))
 
 

@@ -42,7 +42,7 @@ def items_of(parts: Iterable[Part]) -> Iterator[Item]:
             yield update_from(new_id(), part.data)
             continue
         message = _message(part)
-        if part.details.get("page", {}).get("counted", True):
+        if part.details.get("on page", {}).get("counted", True):
             yield MessageStream.of(message)
         else:
             yield StateUpdate("restored", messages=(message,))
@@ -55,7 +55,7 @@ def without_last(parts: list[Part], number: int) -> list[Part]:
         if number and isinstance(part, Section):
             number -= 1
             usage = part.details.get("usage")
-            if usage and part.details.get("page", {}).get("counted", True):
+            if usage and part.details.get("on page", {}).get("counted", True):
                 also = Also({"usage": usage_data(Usage(**usage))})
                 also.source = [*also.lines(), ""]
                 kept.append(also)
@@ -78,19 +78,19 @@ def _section(message: Message, *, counted: bool) -> Section:
         page["content"] = content
     if not counted:
         page["counted"] = False
-    details |= ({"metadata": metadata} if metadata else {}) | ({"page": page} if page else {})
+    details |= ({"metadata": metadata} if metadata else {}) | ({"on page": page} if page else {})
     return Section(role, model if shown else None, message.text, details)
 
 
 def _message(section: Section) -> Message:
-    data = {name: value for name, value in section.details.items() if name != "page"}
+    data = {name: value for name, value in section.details.items() if name != "on page"}
     if section.who in _SHOWN:
         data["role"] = section.who
     else:
         data = {"role": "assistant", "name": section.who, **data}
     if section.model:
         data["metadata"] = {**data.get("metadata", {}), "model": section.model}
-    page = section.details.get("page", {})
+    page = section.details.get("on page", {})
     data["content"] = _content(page["content"], section.text) if "content" in page else section.text
     return message_from(data)
 

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from .requests import LLM
 
-__all__ = ["Wrapper", "as_worn", "wear"]
+__all__ = ["Wrapper", "as_worn", "take_off", "wear"]
 
 Wrapper: TypeAlias = Callable[[LLM], LLM]
 
@@ -22,6 +22,11 @@ def wear(wrapper: Wrapper) -> None:
     Wrappers that are there already stay outside of it.
     """
     _around.set((wrapper, *_around.get()))
+
+
+def take_off(wrapper: Wrapper) -> None:
+    """Takes a wrapper off again in this task, wherever it is among those that are worn."""
+    _around.set(tuple(other for other in _around.get() if other is not wrapper))
 
 
 def as_worn(llm: LLM) -> LLM:

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from ..errors import ConfigurationError
 from ..redaction import Redact, Redaction
-from .around import Wrapper, _around, wear
+from .around import Wrapper, take_off, wear
 from .call_files import CallFiles
 from .call_pages import page
 from .logged_models import CallLog, LoggedLLM
@@ -91,8 +91,7 @@ def _worn(wrapper: Wrapper) -> Iterator[None]:
     try:
         yield
     finally:
-        # this one, wherever it is: another block that was begun within may still be open
-        _around.set(tuple(other for other in _around.get() if other is not wrapper))
+        take_off(wrapper)  # wherever it is: another block that was begun within may still be open
 
 
 def _writer(to: object) -> Callable[[ModelCall], object]:

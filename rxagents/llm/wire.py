@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, Literal
 
+from ..assembly import TAKEN_BACK
 from ..values import Message
 
 __all__ = ["OthersAs", "wire_messages", "wire_turn"]
@@ -55,7 +56,8 @@ def _step(step: Message) -> dict[str, Any]:
     if step.role == "tool":
         return {"role": "tool", "tool_call_id": step.tool_call_id, "content": step.content}
     calls = [call.model_dump() for call in step.tool_calls]
-    return _plain(step, "assistant") | {"content": step.content or None, "tool_calls": calls}
+    kept = {key: step.metadata[key] for key in TAKEN_BACK if key in step.metadata}
+    return _plain(step, "assistant") | {"content": step.content or None, "tool_calls": calls} | kept
 
 
 def _plain(message: Message, role: str) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def errors_as_messages(describe: Describe | None = None) -> Operator:
     out   (bot|)
     bot   m1-----(m2|)
     m1    -Well,-|
-    m2    -------(Error:_MarbleError|)
+    m2    -------(Error:_no|)
     ```
 
     Args:

@@ -81,7 +81,9 @@ def last_n(n: int) -> Operator:
 
 
 def top_k_last_n(k: int, n: int) -> Operator:
-    """Reads the first k and the last n messages: `reading` with a TopKLastNMessagesStrategy. Here one of each.
+    """Reads the first k and the last n messages: `reading` with a TopKLastNMessagesStrategy.
+
+    Here one of each.
 
     ```
     items   -a-b-c-|

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from functools import partial
-from typing import cast
 
-from reactivex import Observable
+from reactivex import Observable, abc
 from reactivex import operators as ops
 
-from ..asked import Asked
 from ..blocks import Block, Scope, StateUpdate
 from ..inlets import listen
 from ..own_turns import Turn, within
 from ..participants import Emit, Participant, until_ended
 from ..replays import Replay
+from ..spending import keys_of
+from ..streams import MessageStream
 from ..transcripts import Item, Transcript
+from ..walks import message_streams
 
 __all__ = ["ChainTurn", "Link", "all_said", "hears_live"]
 
@@ -31,24 +32,53 @@ def hears_live(step: Participant) -> bool:
 
 
 class ChainTurn(Turn):
-    """The turn of a chain, in which all its steps run: what they hear there has been paid for there."""
+    """The turn of a chain, in which all its steps run: what they hear there has been paid for there.
+
+    Args:
+        source: What the chain hears; if it hears live, that is paid for by whoever hears it for the chain.
+    """
 
     def __init__(self, source: Observable[Item]) -> None:
         super().__init__()
         self.loop = asyncio.get_running_loop()
-        # what is heard live is paid for by whoever hears the source for the chain
-        live = isinstance(source, Replay)
-        self._source = listen(source, self.loop, self.shows, _ignore, _ignore) if live else None
+        self._shown: list[Item] = []
+        self._said: set[str] = set()
+        self._followed: list[abc.DisposableBase] = []
+        self._source = source if isinstance(source, Replay) else None
+        if self._source is not None:
+            self.follows(self._source)
+
+    def known(self) -> Set[object]:
+        heard = () if self._source is None else self._source.items
+        return {*super().known(), *keys_of((*self._shown, *heard))}
 
     def shows(self, item: Item) -> None:
         """Says that this stands in the chain, so that nobody who hears it counts it again."""
-        self.asks.append(cast(Asked, item))
+        self._shown.append(item)
+
+    def follows(self, out: Replay[Item]) -> None:
+        """Takes note of each message, so that no twin that a later step makes of it counts again."""
+        spoken = message_streams(out, inputs=True, aside=True)
+        self._followed.append(listen(spoken, asyncio.get_running_loop(), self._notice, _ignore, _ignore))
+
+    def _notice(self, stream: MessageStream) -> None:
+        self._said.add(stream.id)
+        original = getattr(stream, "original", None)
+        while original is not None and original.id not in self._said:
+            original = getattr(original, "original", None)
+        if original is not None:
+            stream.on_end(_paid_for)
 
     def end(self, emitted: Iterable[Item]) -> StateUpdate | None:
-        if self._source is not None:
-            self._source.dispose()
-        self.asks = [ask for ask in self.asks if isinstance(ask, Asked)]
+        for following in self._followed:
+            following.dispose()
         return super().end(emitted)
+
+
+def _paid_for(stream: MessageStream) -> None:
+    # a witness: before anybody else hears that it has ended
+    if stream.result is not None:
+        stream.result = stream.result.model_copy(update={"usage": None})
 
 
 class Link:
@@ -80,6 +110,7 @@ class Link:
                 source = source.pipe(ops.filter(partial(_is_new, heard)))
             self.out: Replay[Item] = Replay(source)
             self._subscription = listen(self.out, loop, self._pass, self._end, self._end)
+        turn.follows(self.out)
 
     def _pass(self, item: Item) -> None:
         if isinstance(item, Block) and item.entry == "append" and self._aside:

@@ -105,7 +105,7 @@ def main() -> int:
     print(f"  20 teams / 1 team: {per_levels:.2f} (held to {1 + LEVELS_WITHIN:.2f})")
     turns = 1_000 if quick else 4_000
     late = growth(turns, runs=3)
-    print(f"  a turn at the end of a loop of {turns} / at its beginning: {late:.2f} (held to {LATE_AT_MOST:.2f})")
+    print(f"  the last of {turns} turns / the first: {late:.2f} (held to {LATE_AT_MOST:.2f})")
     held = against_bare <= AT_MOST_BARE and per_levels <= 1 + LEVELS_WITHIN and late <= LATE_AT_MOST
     return int(not held)
 

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import statistics
 import time
+from itertools import pairwise
 
 import reactivex as rx
 
@@ -41,5 +42,5 @@ async def _run(turns: int) -> float:
     finally:
         gc.enable()
     part = turns // 10
-    costs = [after - before for before, after in zip(at, at[1:], strict=False)]
+    costs = [after - before for before, after in pairwise(at)]
     return statistics.median(costs[-part:]) / statistics.median(costs[part : 2 * part])

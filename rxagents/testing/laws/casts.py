@@ -38,16 +38,36 @@ class Bot:
         tools: A letter for each: `n` answers now, `w` after a second, `t` in a thread; `x` raises, `s` a
             StopIteration, `z` in a thread; `v` never answers.
         max_rounds: As of an Agent.
+        update: How its words enter: `r` in place of the last message, `n` not at all, `f` by a function
+            that puts them first, `!` by one that raises; else at the end.
     """
 
     answers: tuple[str, ...] = ("a|",)
     tools: str = ""
     max_rounds: int = 3
+    update: str = ""
 
     def build(self, world: World, numbers: Iterator[int]) -> Participant:
         id = f"bot{next(numbers)}"
         tools = [_tool(number, letter) for number, letter in enumerate(self.tools, 1)]
-        return Agent(id, _model(world, id, self.answers), tools=tools, max_rounds=self.max_rounds)
+        return Agent(
+            id,
+            _model(world, id, self.answers),
+            tools=tools,
+            max_rounds=self.max_rounds,
+            update_strategy=_UPDATES[self.update],
+        )
+
+
+def _first(before: Any, said: Any) -> Any:
+    return (*said, *before)
+
+
+def _raises(before: Any, said: Any) -> Any:
+    raise Planted("the update strategy failed")
+
+
+_UPDATES: dict[str, Any] = {"": "append", "r": "replace_last", "n": "none", "f": _first, "!": _raises}
 
 
 def _model(world: World, id: str, lanes: tuple[str, ...]) -> LLM:

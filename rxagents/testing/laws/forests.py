@@ -8,7 +8,7 @@ from hypothesis.strategies import DrawFn
 from .casts import Bot, Crew, Named, Person
 from .drawing import lanes
 from .lineups import Line, Order, Rounds
-from .plans import Maps, Pipe, Plan, Shares, Takes, Transforms, Until, View
+from .plans import Maps, Pipe, Plan, Reads, Shares, Takes, Transforms, Until, View
 from .replies import Hears, Replies
 from .talks import Words
 
@@ -28,6 +28,11 @@ _SMALL = st.integers(0, 11)
 _HOW, _LIVE, _CALM_LIVE = st.sampled_from("rcgy"), st.sampled_from("epwfi!h"), st.sampled_from("epwi")
 _MAPS, _TRANSFORMS = st.sampled_from("ud!"), st.sampled_from("p2sf!")
 _CALM_MAPS, _CALM_TRANSFORMS = st.sampled_from("ud"), st.sampled_from("p2s")
+_UPDATES, _CALM_UPDATES = (
+    st.sampled_from(["", "", "", "r", "n", "f", "!"]),
+    st.sampled_from(["", "", "r", "n", "f"]),
+)
+_READS, _CALM_READS = st.sampled_from("lkb!"), st.sampled_from("lkb")
 _SIGNAL = st.sampled_from(
     ["--s|", "-s", "s|", "---s|", "-|", "--#", "", "-----s|", "#", "--ss", "p", "p", "p"]
 )
@@ -59,8 +64,10 @@ def _pipe(draw: DrawFn, calm: bool, depth: int) -> list[Plan]:
 
 def _operator(draw: DrawFn, calm: bool, depth: int) -> Plan:
     kind = draw(_SMALL)
-    if kind < 6:
+    if kind < 5:
         return _participant(draw, calm, depth)
+    if kind == 5:
+        return Reads(draw(_CALM_READS if calm else _READS))
     if kind == 6:
         return Maps(draw(_CALM_MAPS if calm else _MAPS))
     if kind == 7:
@@ -93,8 +100,9 @@ def _composition(draw: DrawFn, calm: bool, depth: int) -> Plan:
     if kind == "order":
         return Order(members, draw(st.sampled_from(["", "", "be brief"])))
     if kind == "line":
-        # of steps that speak side by side, who hears all of them hears what comes first
-        return Line(members, calm or draw(st.booleans()))
+        if calm:  # those who hear live speak side by side, and then there is no order between them
+            members = members[:1] + tuple(m for m in members[1:] if not isinstance(m, Hears | Named | Line))
+        return Line(members, draw(st.booleans()))
     if kind == "rounds":
         return Rounds(members, draw(st.integers(1, 3)), draw(st.sampled_from([0, 0, 3, 0 if calm else -1])))
     router = draw(_CALM_ROUTER if calm else _ROUTER)
@@ -109,7 +117,7 @@ def _bot(draw: DrawFn, calm: bool) -> Bot:
         answers = (*answers, "a|")  # or it would call tools for ever
     answers = tuple("!" if answer.endswith("!") else answer for answer in answers)
     tools = draw(_CALM_TOOLS if calm else _TOOLS) + draw(_THREADS)
-    return Bot(answers, tools, 8 if calm else 3)
+    return Bot(answers, tools, 8 if calm else 3, draw(_CALM_UPDATES if calm else _UPDATES))
 
 
 def _replies(draw: DrawFn, calm: bool, depth: int) -> Replies:

@@ -23,7 +23,7 @@ from .feeds import Feed
 from .lane_texts import steps
 from .worlds import Make, Operator, Planted, World
 
-__all__ = ["Maps", "Pipe", "Plan", "Shares", "Takes", "Transforms", "Until", "View", "made"]
+__all__ = ["Maps", "Pipe", "Plan", "Reads", "Shares", "Takes", "Transforms", "Until", "View", "made"]
 
 
 class Plan(Protocol):
@@ -107,6 +107,28 @@ class Transforms:
             yield kept
 
         return operators.transform(written)
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """`reading`: `l` the last two, `k` the first and the last, `b` what fits a budget; `!` raises."""
+
+    how: str = "l"
+
+    def build(self, world: World, numbers: Iterator[int]) -> Operator:
+        return _READS[self.how]()
+
+
+def _raising(_: Any) -> Any:
+    raise Planted("the reading strategy failed")
+
+
+_READS: dict[str, Callable[[], Operator]] = {
+    "l": lambda: operators.last_n(2),
+    "k": lambda: operators.top_k_last_n(1, 1),
+    "b": lambda: operators.token_budget(20),
+    "!": lambda: operators.reading(_raising),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,9 @@ from .scenarios import default_scenario
 __all__ = ["demo_llm"]
 
 
-def demo_llm(script: ScriptSource | None = None, *, delay: float = 0.03) -> LLM:
+def demo_llm(
+    script: ScriptSource | None = None, *, model: str | None = None, delay: float = 0.03
+) -> LLM:
     """A model for demos and examples, over real HTTP in any case; one line on stderr says which.
 
     With the `AZURE_OPENAI_*` variables set it is that deployment; with `OPENAI_API_KEY` or
@@ -25,6 +27,8 @@ def demo_llm(script: ScriptSource | None = None, *, delay: float = 0.03) -> LLM:
     Args:
         script: What the embedded server answers; by default the order-delivery team, and an echo for
             anything else.
+        model: The model of the service, by default what the environment names; the embedded server
+            has but one.
         delay: Seconds between two tokens of the embedded server.
 
     Raises:
@@ -34,11 +38,11 @@ def demo_llm(script: ScriptSource | None = None, *, delay: float = 0.03) -> LLM:
     key = os.environ.get("OPENAI_API_KEY")
     azure = [name for name, value in os.environ.items() if name.startswith("AZURE_OPENAI_") and value]
     if azure and ("AZURE_OPENAI_ENDPOINT" in azure or not (key or base_url)):
-        llm = AzureOpenAILLM({})  # says what is missing, if anything is
+        llm = AzureOpenAILLM({"model": model} if model else {})  # says what is missing, if anything is
         _say(f"Talking to the Azure service at {os.environ['AZURE_OPENAI_ENDPOINT']}.")
         return llm
     if key or base_url:
-        model = os.environ.get("OPENAI_MODEL", "gpt-4o-mini")
+        model = model or os.environ.get("OPENAI_MODEL", "gpt-4o-mini")
         _say(f"Talking to {model} at {base_url or 'the OpenAI service'}.")
         # a local server asks for no key, but the client does
         return OpenAILLM(model, api_key=key or "none")

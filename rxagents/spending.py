@@ -1,0 +1,70 @@
+"""Spending: what items took, each model call counted once, in whatever form it comes again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Set
+from typing import Any
+
+from .blocks import Scope, StateUpdate
+from .streams import MessageStream
+from .transcripts import Item, Transcript
+from .values import Usage
+
+__all__ = ["beside", "keys_of"]
+
+Spent = tuple[Usage, tuple[tuple[Any, ...], ...]]
+
+
+def keys_of(items: Iterable[Item]) -> set[object]:
+    """By what the updates and messages among the items, in all blocks, are known again.
+
+    A message is known by its id, by its finished Message, which may be said again, and by those of the
+    message that it is a twin of.
+    """
+    return {key for leaf in _leaves(items) for key in _keys(leaf)}
+
+
+def beside(items: Iterable[Item], known: Iterable[Set[object]], heard: Iterable[Transcript] = ()) -> Spent:
+    """The usage and the log of items, without what is known already.
+
+    Args:
+        items: What is counted.
+        known: The keys of what is counted elsewhere.
+        heard: Transcripts that are counted elsewhere.
+    """
+    seen: set[object] = set()
+    known, heard = [seen, *known], list(heard)
+    usage = Usage()
+    log: list[tuple[Any, ...]] = []
+    for leaf in _leaves(items):
+        keys = _keys(leaf)
+        if not any(transcript.has(leaf.id) for transcript in heard) and all(map(keys.isdisjoint, known)):
+            usage += (leaf.usage if isinstance(leaf, StateUpdate) else leaf.result.usage) or Usage()
+            log += leaf.log if isinstance(leaf, StateUpdate) else ()
+        seen |= keys
+    return usage, tuple(log)
+
+
+def _leaves(items: Iterable[Item]) -> Iterator[Any]:
+    """What has ended, out of all blocks: the updates and the messages."""
+    stack = [iter(items)]
+    while stack:
+        item = next(stack[-1], None)
+        if item is None:
+            stack.pop()
+        elif isinstance(item, Scope):
+            stack.append(iter(item.items))
+        elif isinstance(item, Transcript):
+            stack.append(map(MessageStream.of, item))
+        elif isinstance(item, StateUpdate) or (isinstance(item, MessageStream) and item.result is not None):
+            yield item
+
+
+def _keys(leaf: Any) -> set[object]:
+    keys: set[object] = set()
+    while leaf is not None:
+        keys.add(leaf.id)
+        if getattr(leaf, "result", None) is not None:
+            keys.add(id(leaf.result))
+        leaf = getattr(leaf, "original", None)
+    return keys
