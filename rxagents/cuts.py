@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from .errors import ConfigurationError, InputError
-from .selections import Selection
+from .selections import Selection, tail
 from .strategies import Reading, ReadingStrategy, check_strategy, read_unlocated
 from .transcripts import Transcript
 from .values import Message, Usage
@@ -40,7 +40,7 @@ class LastNMessagesStrategy:
         self.n = check_number("LastNMessagesStrategy", "n", n, 1)
 
     def __call__(self, transcript: Transcript) -> Iterable[Message]:
-        selection = Selection(transcript)
+        selection = Selection(tail(transcript, self.n))
         return selection.of(selection.said[-self.n :])
 
     def __repr__(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left
 from collections.abc import Mapping
 from itertools import islice
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ from .blocks import Block, Scope
 from .streams import MessageStream
 from .values import Message, Usage
 
-__all__ = ["Fold", "Ledger", "counts", "says_something"]
+__all__ = ["Fold", "Ledger", "counts", "is_instruction", "says_something"]
 
 
 class Fold(NamedTuple):
@@ -47,14 +48,15 @@ class Fold(NamedTuple):
 
 
 class Ledger:
-    """The shared lists; `seen` says at which fold a key came in."""
+    """The shared lists; `seen` says at which fold a key came in, `instructions` where they stand."""
 
-    __slots__ = ("folds", "lock", "log", "messages", "seen")
+    __slots__ = ("folds", "instructions", "lock", "log", "messages", "seen")
 
     def __init__(self) -> None:
         # versions may be folded on from several threads: a run's on its loop, a reader's on its own
         self.lock = threading.Lock()
         self.messages: list[Message] = []
+        self.instructions: list[int] = []
         self.log: list[tuple[Any, ...]] = []
         self.seen: dict[str, int] = {}
         self.folds: list[Fold] = []
@@ -71,7 +73,11 @@ class Ledger:
         """Adds a fold to the newest version; one that drops messages only where nobody else reads them."""
         if fold.drop:
             del self.messages[-fold.drop :]
-        self.messages.extend(fold.messages)
+            self._forget_instructions()
+        for message in fold.messages:
+            if is_instruction(message):
+                self.instructions.append(len(self.messages))
+            self.messages.append(message)
         self.log.extend(fold.log)
         self.seen[fold.key] = len(self.folds)
         self.folds.append(fold)
@@ -85,16 +91,27 @@ class Ledger:
             said.extend((fold.id, message) for message in fold.messages)
         return said
 
+    def _forget_instructions(self) -> None:
+        """Those that stood where nothing stands any more."""
+        del self.instructions[bisect_left(self.instructions, len(self.messages)) :]
+
     def copied(self, messages: int, log: int, folds: int) -> Ledger:
         """A ledger of its own, with so much of each."""
         ledger = Ledger()
         ledger.messages = self.messages[:messages]
+        ledger.instructions = list(self.instructions)
+        ledger._forget_instructions()
         ledger.log = self.log[:log]
         ledger.folds = self.folds[:folds]
         # of the newest version in one piece, since whoever replaces messages copies at each turn
         newest = folds == len(self.folds)
         ledger.seen = self.seen.copy() if newest else {fold.key: at for at, fold in enumerate(ledger.folds)}
         return ledger
+
+
+def is_instruction(message: Message) -> bool:
+    """Whether it is an instruction of the conversation itself. One with a name is an agent's own."""
+    return message.role in ("system", "developer") and message.name is None
 
 
 def counts(message: Message) -> bool:

@@ -44,8 +44,10 @@ class MessageKind:
     @classmethod
     def of(cls, message: Message) -> MessageKind:
         """The kind of a message."""
-        own = own_fields(type(message))
-        return cls(type(message), {name: getattr(message, name) for name in own}) if own else PLAIN
+        if message._type_name is None:
+            return PLAIN
+        kind = type(message)
+        return cls(kind, {name: getattr(message, name) for name in own_fields(kind)})
 
     def made(self, message: Message) -> Message:
         """A message of this kind that says the same.

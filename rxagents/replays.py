@@ -211,11 +211,10 @@ class Replay(Observable[T]):
         self._interrupt()
 
     def _finish(self, error: Exception | None = None, *, interrupted: bool = False) -> None:
-        if self.ended:
-            if error is not None:
-                dropped(error, f"an error came after the end of {self!r}")
-            return
-        together(lambda: self._end(error, interrupted))
+        if not self.ended:
+            together(lambda: self._end(error, interrupted))
+        elif error is not None:
+            dropped(error, f"an error came after the end of {self!r}")
 
     def _end(self, error: Exception | None, interrupted: bool) -> None:
         self.interrupted = interrupted

@@ -9,14 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from .ledgers import is_instruction
+from .transcripts import Transcript
 from .values import Message
 
-__all__ = ["Selection", "is_instruction"]
+__all__ = ["Selection", "tail"]
 
 
-def is_instruction(message: Message) -> bool:
-    """Whether it is an instruction of the conversation itself. One with a name is an agent's own."""
-    return message.role in ("system", "developer") and message.name is None
+def tail(transcript: Transcript, count: int) -> tuple[Message, ...]:
+    """The instructions, and at least so many of the last messages; what is further back is not looked at.
+
+    No result is among them whose call is not, unless the call is nowhere.
+    """
+    begin, open_results = len(transcript), set[str | None]()
+    while begin and (count > 0 or open_results):
+        begin -= 1
+        message = transcript[begin]
+        count -= not is_instruction(message)
+        if message.role == "tool":
+            open_results.add(message.tool_call_id)
+        else:
+            open_results.difference_update(call.id for call in message.tool_calls)
+    return transcript.instructions(begin) + transcript[begin:]
 
 
 class Selection:

@@ -11,9 +11,10 @@ from .askings import ask
 from .bridges import from_async
 from .cuts import check_number
 from .errors import ConfigurationError
+from .ledgers import is_instruction
 from .llm.requests import LLM, ChatRequest
 from .places import located_as
-from .selections import Selection, is_instruction
+from .selections import Selection
 from .strategies import Reading
 from .streams import MessageStream
 from .transcripts import Transcript

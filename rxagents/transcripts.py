@@ -7,6 +7,7 @@ what the turn added. What takes messages away copies as well, since older versio
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from itertools import islice
@@ -75,6 +76,11 @@ class Transcript(Sequence[Message]):
         if not -self._said <= index < self._said:
             raise IndexError(f"message {index} of {self._said}")
         return self._ledger.messages[index if index >= 0 else self._said + index]
+
+    def instructions(self, end: int) -> tuple[Message, ...]:
+        """The instructions of the conversation itself (system messages without a name) before a position."""
+        messages, places = self._ledger.messages, self._ledger.instructions
+        return tuple(messages[at] for at in places[: bisect_left(places, end)])
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Transcript):

@@ -184,7 +184,7 @@ class Workflow:
         return Emitter(start)
 
     def restart(self) -> None:
-        """Forgets the conversation and begins a new one.
+        """Forgets the conversation, in its history too, and begins a new one.
 
         Raises:
             WorkflowBusyError: A run is still going on.

@@ -21,7 +21,6 @@ from rxagents import (
     ConfigurationError,
     Conversation,
     History,
-    HistoryError,
     InMemoryHistory,
     MarkdownHistory,
     Message,

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -295,6 +298,43 @@ def test_a_page_that_was_cut_short_is_read_and_gone_on_with(tmp_path: Path, cut:
     parrot(path, "four").run("five")
     assert said(path)[0][2] == "one"
     assert [text for _, _, text in said(path)][-2:] == ["five", "four"]
+
+
+CHILD = """
+import sys
+from rxagents import Agent, MarkdownHistory, OpenAILLM, Workflow
+
+url, path = sys.argv[1:]
+bot = Agent("bot", OpenAILLM("gpt-test", base_url=url, api_key="any"))
+tell = lambda message: print("message", message.text, flush=True)
+workflow = Workflow(bot, history=MarkdownHistory(path), on_message=tell)
+for turn in range(1, 4):
+    for mark, _ in workflow.run_stream(f"question {turn}"):
+        print(mark, flush=True)
+"""
+
+
+@pytest.mark.parametrize("after", [1, 3, 7, 8, 9, 13, 20, 27])
+def test_a_kill_leaves_the_messages_that_had_ended(after: int, tmp_path: Path) -> None:
+    path = tmp_path / "chat.md"
+    with OpenAIServer(lambda body: f"one two three {len(body['messages'])}", delay=0.001) as server:
+        command = [sys.executable, "-c", CHILD, server.base_url, str(path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            lines: list[str] = []
+            for line in child.stdout:
+                lines.append(line.strip())
+                if len(lines) == after:
+                    child.kill()
+        assert child.returncode == -signal.SIGKILL
+        told = [line.removeprefix("message ") for line in lines if line.startswith("message")]
+        texts = [text for _, _, text in said(path)]
+        assert texts[: len(told)] == told
+        assert len(texts) - len(told) in (0, 1)
+        llm = OpenAILLM("gpt-test", base_url=server.base_url, api_key="any")
+        workflow = Workflow(Agent("bot", llm), history=MarkdownHistory(path))
+        assert workflow.run().text == f"one two three {len(texts)}"
+        assert [text for _, _, text in said(path)] == [*texts, f"one two three {len(texts)}"]
 
 
 # -- what goes wrong

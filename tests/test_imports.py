@@ -113,8 +113,9 @@ def test_the_names_are_there_whoever_comes_first(number: int, said_first: list[s
 
 def test_a_module_of_the_package_comes_alone() -> None:
     # also within the package, where `from . import errors` asks the package for its attribute first
-    said = fresh(LOADED + "    import rxagents; rxagents.values; from rxagents import errors; print(own())")
-    assert said == "['rxagents', 'rxagents.errors', 'rxagents.values']"
+    asked = "import rxagents; rxagents.increments; from rxagents import errors"
+    said = fresh(LOADED + f"    {asked}; print(own())")
+    assert said == "['rxagents', 'rxagents.errors', 'rxagents.increments']"
 
 
 def test_what_a_module_lacks_is_told_as_such() -> None:

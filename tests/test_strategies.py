@@ -39,9 +39,10 @@ from rxagents import (
     say,
 )
 from rxagents.cuts import estimated_tokens
+from rxagents.ledgers import is_instruction
 from rxagents.loops import current_loop
 from rxagents.operators import text
-from rxagents.selections import Selection, is_instruction
+from rxagents.selections import Selection
 from rxagents.strategies import check_strategy, read
 from rxagents.testing import Marbles, OpenAIServer
 from rxagents.values import ToolCall

@@ -120,5 +120,31 @@ def test_a_refusal_is_sent_as_such_and_to_others_as_words() -> None:
 
 
 def test_messages_of_tools_that_were_put_in_are_sent_with_their_call() -> None:
-    message = Message(role="tool", content="214", name="get_order_id", tool_call_id="1")
-    assert wire_messages([message], speaker="a") == [{"role": "tool", "content": "214", "tool_call_id": "1"}]
+    calling = AssistantMessage("Let me see.", tool_calls=(call("1"), call("2")))
+    results = [Message(role="tool", content=id, name="get_order_id", tool_call_id=id) for id in ("1", "2")]
+    sent = wire_messages([UserMessage("q"), calling, *results], speaker="a")
+    assert sent[1] == {
+        "role": "assistant",
+        "content": "Let me see.",
+        "tool_calls": [call("1").model_dump(), call("2").model_dump()],
+    }
+    assert sent[2:] == [{"role": "tool", "content": id, "tool_call_id": id} for id in ("1", "2")]
+
+
+@pytest.mark.parametrize("missing", [0, 1, 2])
+def test_calls_and_results_that_were_put_in_go_together_or_not_at_all(missing: int) -> None:
+    calling = AssistantMessage("Let me see.", tool_calls=(call("1"), call("2")))
+    results = [Message(role="tool", content=id, tool_call_id=id) for id in ("1", "2")]
+    there = [calling, *results]
+    del there[missing]
+    words = [] if missing == 0 else [{"role": "user", "content": "Let me see."}]
+    assert wire_messages(there, speaker="a") == words
+
+
+def test_the_calls_of_another_agent_are_not_sent() -> None:
+    calling = AssistantMessage("Let me see.", name="b", tool_calls=(call("1"),))
+    result = Message(role="tool", content="214", tool_call_id="1")
+    assert wire_messages([UserMessage("q"), calling, result], speaker="a") == [
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "content": "Let me see.", "name": "b"},
+    ]

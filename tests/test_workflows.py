@@ -135,6 +135,25 @@ def test_every_entry_point_gives_the_same_markers() -> None:
     assert [(result, result.text) for result in results] == [("done", "Hello")] * 2
 
 
+def test_every_entry_point_may_go_without_an_input() -> None:
+    def left() -> Workflow:
+        return parrot("Hello", conversation=Conversation([UserMessage("Hi")]))
+
+    ways: list[Callable[[Workflow], list[Any]]] = [
+        lambda workflow: list(workflow.run_stream()),
+        lambda workflow: asyncio.run(collected(workflow.arun_stream())),
+        lambda workflow: heard(workflow.observe()),
+        lambda workflow: heard(workflow.start().markers()),
+    ]
+    outputs = [way(left()) for way in ways]
+    assert all(kinds(output) == MARKS for output in outputs)
+    for run in (left().run, lambda: asyncio.run(left().arun())):
+        assert run().text == "Hello"
+    workflow = left()
+    workflow.run()
+    assert words(workflow.conversation) == [("user", "Hi"), ("assistant", "Hello")]
+
+
 def test_observe_emits_what_its_diagram_draws(marbles: Marbles) -> None:
     asked = marbles.cold("                     -(q|)")
     llm = marbles.llm("                        Hi-!--|")

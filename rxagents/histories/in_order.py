@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 from ..blocks import Block, Scope, StateUpdate
 from ..ledgers import Fold
+from ..loops import dropped
 from ..replays import Replay
 from ..streams import MessageStream
 from ..transcripts import Item, Transcript
@@ -21,16 +22,15 @@ class InOrder:
 
     Args:
         before: What the conversation was; that is not handed on.
-        on_folds: Takes what has come.
+        on_folds: Takes what has come, and gives what went wrong with it.
     """
 
-    def __init__(self, before: Transcript, on_folds: Callable[[list[Fold]], None]) -> None:
+    def __init__(self, before: Transcript, on_folds: Callable[[list[Fold]], Exception | None]) -> None:
         self._transcript = before
         self._on_folds = on_folds
         self._waiting: deque[Item] = deque()
         self._inside: list[_Place] = []
-        self._lock = threading.RLock()
-        self._going = False
+        self._lock = threading.Lock()
 
     def message(self, stream: MessageStream, top: bool) -> None:
         self._note(stream, top)
@@ -57,19 +57,17 @@ class InOrder:
 
     def _go_on(self) -> None:
         with self._lock:
-            if self._going:
-                return
-            self._going = True
-            try:
-                before = self._transcript
-                for item in self._settled():
-                    self._transcript = self._transcript.fold(item)
-                # a version that drops messages has a ledger of its own, with all folds before it
-                new = folds_of(self._transcript)[len(folds_of(before)) :]
-                if new:
-                    self._on_folds(new)
-            finally:
-                self._going = False
+            failure = self._hand_on()
+        if failure is not None:
+            dropped(failure, "what came is kept in memory, and written with what comes next")
+
+    def _hand_on(self) -> Exception | None:
+        before = len(folds_of(self._transcript))
+        for item in self._settled():
+            self._transcript = self._transcript.fold(item)
+        # a version that drops messages has a ledger of its own, with all folds before it
+        new = folds_of(self._transcript)[before:]
+        return self._on_folds(new) if new else None
 
     def _settled(self) -> Iterator[Item]:
         """The items that have ended, up to the first that has not."""

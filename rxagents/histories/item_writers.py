@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from hashlib import sha256
+from itertools import count
 from typing import Any
 from weakref import finalize
 
@@ -24,16 +24,15 @@ from .writer_locks import LockedError, WriterLock
 __all__ = ["ItemWriter", "as_stored", "locked"]
 
 
-@dataclass(slots=True)
 class _Frame:
-    """A block: its node, and how many items it has had."""
+    """A block: its node, and the places of its items."""
 
-    node: int
-    items: int = 0
+    __slots__ = ("node", "places")
 
-    def next(self) -> int:
-        self.items += 1
-        return self.items - 1
+    def __init__(self, node: int, first: int = 0) -> None:
+        self.node = node
+        # a counter: `next` on it is atomic, and several threads may append at once
+        self.places = count(first)
 
 
 class ItemWriter:
@@ -122,7 +121,7 @@ class ItemWriter:
     # as the visitor of a witness
 
     def message(self, stream: MessageStream, frame: _Frame) -> None:
-        place = frame.next()
+        place = next(frame.places)
 
         def ended(_: Any) -> None:
             if stream.result is not None:
@@ -131,12 +130,12 @@ class ItemWriter:
         stream.on_end(ended)
 
     def state(self, update: StateUpdate, frame: _Frame) -> None:
-        place = frame.next()
+        place = next(frame.places)
         if update.messages or update.drop or update.variables or update.usage or update.log:
             self._add(frame, place, "update", update.id, lambda: update_data(update))
 
     def snapshot(self, transcript: Transcript, frame: _Frame) -> None:
-        place = frame.next()
+        place = next(frame.places)
         folds = [fold for fold in folds_of(transcript) if not self._known(fold.key)]
         if folds:
             self._add(frame, place, "snapshot", "", lambda: [fold_data(fold) for fold in folds])
@@ -148,7 +147,7 @@ class ItemWriter:
         with self._lock:
             # with the first item in it: an empty block is nothing to a conversation
             self._node += 1
-            self._pending.append(Row(self._node, frame.node, frame.next(), "block", id, data))
+            self._pending.append(Row(self._node, frame.node, next(frame.places), "block", id, data))
             return _Frame(self._node)
 
     def leave(self, block: Scope, frame: _Frame) -> None: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from itertools import takewhile
 from types import TracebackType
 from typing import Self
@@ -10,7 +11,6 @@ from typing import Self
 from ..conversations import Conversation, held
 from ..errors import ConfigurationError, HistoryError
 from ..ledgers import Fold
-from ..loops import dropped
 from ..witnesses import Witness, folds_of
 from .in_order import InOrder
 from .markdown_pages import Part, page_of, parts_of
@@ -56,6 +56,7 @@ class MarkdownHistory:
         self._conversation: Conversation | None = None
         self._witness: Witness[bool] | None = None
         self._pending: list[Fold] = []
+        self._lock = threading.Lock()
 
     def load(self) -> Conversation:
         """The conversation; a new object if the file was changed by somebody else.
@@ -121,24 +122,26 @@ class MarkdownHistory:
         self._conversation = conversation
         conversation.witnessed_by(self._witness)
 
-    def _came(self, folds: list[Fold]) -> None:
-        failed = bool(self._pending)
-        self._pending.extend(folds)
+    def _came(self, folds: list[Fold]) -> HistoryError | None:
+        with self._lock:
+            failed = bool(self._pending)
+            self._pending.extend(folds)
         try:
             self._write()
         except HistoryError as error:
-            if not failed:
-                dropped(error, "what came is kept in memory, and written with what comes next")
+            return None if failed else error
+        return None
 
     def _write(self) -> None:
-        while self._pending:
-            plain = list(takewhile(lambda fold: not fold.drop, self._pending))
-            if plain:
-                self._file.add(page_of(part for fold in plain for part in parts_for(fold)))
-                del self._pending[: len(plain)]
-            else:
-                self._take_away(self._pending[0])
-                del self._pending[0]
+        with self._lock:
+            while self._pending:
+                plain = list(takewhile(lambda fold: not fold.drop, self._pending))
+                if plain:
+                    self._file.add(page_of(part for fold in plain for part in parts_for(fold)))
+                    del self._pending[: len(plain)]
+                else:
+                    self._take_away(self._pending[0])
+                    del self._pending[0]
 
     def _take_away(self, fold: Fold) -> None:
         preamble, parts = self._parsed()

@@ -26,14 +26,25 @@ def wire_messages(
     agent's are the assistant's too, unless the request would hold no user message: then they are
     the user's, since a model answers a user. `others_as` decides otherwise. Of other agents only
     the words are passed on, not their tools. A system message that bears a name is for the agent of
-    that name, and for no other.
+    that name, and for no other. Calls and results that were put in as messages of their own go together
+    or not at all.
     """
-    read = [m for m in messages if not _is_empty(m) and not _is_for_another(m, speaker)]
+    read = [message for message in messages if not _is_for_another(message, speaker)]
     if others_as is None:
         others_as = "assistant" if any(message.role == "user" for message in read) else "user"
+    answered = {message.tool_call_id for message in read if message.role == "tool"}
+    called: set[str | None] = set()
     wire: list[dict[str, Any]] = []
     for message in read:
-        if message.role != "assistant":
+        if message.role == "tool":
+            if message.tool_call_id in called:
+                wire.append(_plain(message, "tool"))
+        elif message.tool_calls and message.name in (None, speaker) and _ids(message) <= answered:
+            called |= _ids(message)
+            wire.append(_step(message))
+        elif _is_empty(message):
+            continue
+        elif message.role != "assistant":
             wire.append(_plain(message, message.role))
         elif speaker is not None and message.name == speaker:
             wire.extend(wire_turn(message))
@@ -75,6 +86,10 @@ def _plain(message: Message, role: str) -> dict[str, Any]:
 def _is_empty(message: Message) -> bool:
     # of a model's turn that was cut before it began; what a user says counts, even if it is nothing
     return message.role == "assistant" and not (message.content or message.steps or message.refusal)
+
+
+def _ids(message: Message) -> set[str | None]:
+    return {call.id for call in message.tool_calls}
 
 
 def _is_for_another(message: Message, speaker: str | None) -> bool:

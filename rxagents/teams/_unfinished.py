@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import InputError
 from ..transcripts import Transcript
 from ..values import Message, message_from
 from ._plans import PlanStep, read_steps
@@ -71,7 +70,7 @@ class Unfinished:
                 tuple(map(message_from, data.get("fork", ()))),
                 dict(data.get("variables", {})),
             )
-        except (ValueError, TypeError, KeyError, InputError):
+        except (ValueError, TypeError, KeyError, AttributeError):
             return None
         since = conversation[plan.heard :]
         if not 0 <= plan.at < len(plan.steps) or (since and since[-1].role == "user"):
