@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .agents import Agent
+from .asked import Asked
 from .blocks import Block, StateUpdate
 from .coding_agents import LocalCodingAgent
 from .console_users import console_user
@@ -53,6 +54,7 @@ from .workflows import Workflow
 
 __all__ = [
     "Agent",
+    "Asked",
     "AllMessagesStrategy",
     "AppendMessagesUpdateStrategy",
     "AssistantMessage",

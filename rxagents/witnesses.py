@@ -138,6 +138,6 @@ class _Onlooker(Generic[F]):
             self._witness._meet([_Within(self, self._frame, self._block)], True)
 
 
-def folds_of(transcript: Transcript) -> list[Fold]:
-    """What was folded into a transcript, in order."""
-    return transcript._ledger.folds[: transcript._folds]
+def folds_of(transcript: Transcript, since: int = 0) -> list[Fold]:
+    """What was folded into a transcript, in order, from the fold of this number on."""
+    return transcript._ledger.folds[since : transcript._folds]

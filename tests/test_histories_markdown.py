@@ -301,16 +301,21 @@ def test_a_page_that_was_cut_short_is_read_and_gone_on_with(tmp_path: Path, cut:
 
 
 CHILD = """
+import os
 import sys
 from rxagents import Agent, MarkdownHistory, OpenAILLM, Workflow
 
 url, path = sys.argv[1:]
+
+def say(line):
+    os.write(1, f"{line}\\n".encode())  # whole, whichever thread it comes from
+
 bot = Agent("bot", OpenAILLM("gpt-test", base_url=url, api_key="any"))
-tell = lambda message: print("message", message.text, flush=True)
+tell = lambda message: say(f"message {message.text}")
 workflow = Workflow(bot, history=MarkdownHistory(path), on_message=tell)
 for turn in range(1, 4):
     for mark, _ in workflow.run_stream(f"question {turn}"):
-        print(mark, flush=True)
+        say(mark)
 """
 
 

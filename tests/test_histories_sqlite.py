@@ -36,26 +36,31 @@ from .listening import heard
 
 # Two agents who are asked at once, the first with more to say; what has ended is printed.
 CHILD = """
+import os
 import sys
 from rxagents import Agent, OpenAILLM, SQLiteHistory, Workflow
 import reactivex as rx
 
 url, path = sys.argv[1:]
+
+def say(line):
+    os.write(1, f"{line}\\n".encode())  # whole, whichever thread it comes from
+
 agents = [Agent(name, OpenAILLM(name, base_url=url, api_key="any")) for name in ("long", "short")]
 
 def both(source):
     return rx.merge(*(agent(source) for agent in agents))
 
 def tell(message):
-    print("message", message.name or message.role, message.text, flush=True)
+    say(f"message {message.name or message.role} {message.text}")
 
 workflow = Workflow(both, history=SQLiteHistory(path, "ada"), on_message=tell)
 for turn in range(1, 4):
     for mark, content in workflow.run_stream(f"question {turn}"):
         if mark == "delta":
-            print("delta", flush=True)
+            say("delta")
     workflow.conversation.update({"turn": turn})
-    print("turn", turn, flush=True)
+    say(f"turn {turn}")
 """
 
 

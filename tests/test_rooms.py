@@ -19,32 +19,41 @@ PACKAGE = Path(rxagents.__file__).parent
 
 ROOMS = """
 errors variants places increments hash_keys values message_kinds assembly
-strict_schemas json_texts output_types type_fields partial_shapes partial_choices partial_types json_reading json_progress
-daemon_executors loops tasks mailboxes async_items schedulers sinks emitters inlets work bridges sync_items
+strict_schemas json_texts output_types type_fields partial_shapes partial_choices partial_types
+json_reading json_progress
+daemon_executors loops tasks mailboxes async_items schedulers sinks emitters inlets work bridges
+sync_items
 masks redaction journal_values journals
-cursors replays streams blocks ledgers transcripts witnesses message_callbacks conversations media_types content_parts inputs
+cursors replays streams blocks ledgers transcripts witnesses message_callbacks conversations media_types
+content_parts inputs
 speakers thing_sources ordering arrivals flatten
 sharing spending walks asked own_turns hearing
 limits threads run_limits strays program_guards guarded_processes programs workspaces
 llm.requests llm.around llm.recorded
 llm.model_calls llm.call_pages llm.call_files llm.logged_models llm.model_logs
-llm.wire llm.replies llm.scripts llm.scripted llm.sse llm.event_json llm.chat_stream llm.responses_items llm.responses_stream
-llm.http_answers llm.json_bodies llm.wire_apis llm.chat_completions llm.responses_input llm.responses_bodies
+llm.wire llm.replies llm.scripts llm.scripted llm.sse llm.event_json llm.chat_stream llm.responses_items
+llm.responses_stream
+llm.http_answers llm.json_bodies llm.wire_apis llm.chat_completions llm.responses_input
+llm.responses_bodies
 llm.client_settings llm.clients llm.failures llm.served_models
 llm.openai_chat llm.azure_chat llm
 askings selections strategies cuts summaries update_strategies
-contexts docstrings signatures tool_results tools toolboxes participants rounds agents coding_agents functions prompts users
+contexts docstrings signatures tool_results tools toolboxes participants rounds agents coding_agents
+functions prompts users
 console_interrupts console_lines console_printers console_users
 teams._members teams._turns teams._routing teams._team teams._loop teams._sequence
-teams._links teams._chain teams._plans teams._unfinished teams._planning teams._planned_runs teams._planned_team teams
-operators._markers operators._messages operators._shared operators._text operators._twins operators._tokens
+teams._links teams._chain teams._plans teams._unfinished teams._planning teams._planned_runs
+teams._planned_team teams
+operators._markers operators._messages operators._shared operators._text operators._twins
+operators._tokens
 operators._mended operators._error_messages
 operators._reading operators._transcript operators._until operators._partials operators
 histories.protocol histories.in_memory histories.item_data histories.in_order histories.markdown_pages
 histories.markdown_parts histories.page_files histories.markdown histories.item_rows histories.stores
 histories.writer_locks histories.item_writers histories.sqlite histories keeping
 runs recorders conversing blocking seats workflows dialog_turns dialogs public_names demo
-testing.clock.waiting_tasks testing.clock.socketless testing.clock.default_timers testing.clock.virtual_loop
+testing.clock.waiting_tasks testing.clock.socketless testing.clock.default_timers
+testing.clock.virtual_loop
 testing.clock.loop_closing testing.clock.virtual_clock testing.clock
 testing.lanes testing.lane_sheets
 testing.language.marks testing.language.spellings testing.language.wordings testing.language.scanning
@@ -63,7 +72,8 @@ testing.recordings.recorded_files testing.recordings.request_matching testing.re
 testing.recordings.replaying testing.recordings
 testing.drawing.glyphs testing.drawing.scene_items testing.drawing.time_maps testing.drawing.time_axes
 testing.drawing.scenes testing.drawing.pieces testing.drawing.slots testing.drawing.side_texts
-testing.drawing.layouts testing.drawing.text_drawings testing.drawing.svg_styles testing.drawing.svg_marks
+testing.drawing.layouts testing.drawing.text_drawings testing.drawing.svg_styles
+testing.drawing.svg_marks
 testing.drawing.svg_sheets testing.drawing.svg_drawings testing.drawing.drawings
 testing.drawing.kept_pictures testing.drawing
 testing.server.http_wire testing.server.stream_server testing.server.request_log testing.server.faults
@@ -75,7 +85,8 @@ testing.guards testing
 testing.laws.lane_texts testing.laws.worlds testing.laws.feeds testing.laws.watches testing.laws.plans
 testing.laws.sameness testing.laws.talks testing.laws.cases testing.laws.casts testing.laws.replies
 testing.laws.audiences testing.laws.drawing testing.laws.balances testing.laws.contracts
-testing.laws.lineups testing.laws.forests testing.laws.readings testing.laws.subjects testing.laws.checking testing.laws.folds
+testing.laws.lineups testing.laws.forests testing.laws.readings testing.laws.subjects
+testing.laws.checking testing.laws.folds
 testing.laws.tempos testing.laws.wraps testing.laws.statutes testing.laws
 pytest_plugin __main__
 """.split()
@@ -128,35 +139,36 @@ def test_a_module_is_one_idea_long(path: Path) -> None:
 
 PUBLIC = {
     "rxagents": """
-        AllMessagesStrategy AppendMessagesUpdateStrategy LastNMessagesStrategy NoopUpdateStrategy
-        PipelineConversationReadingStrategy Reading ReplaceLastMessageUpdateStrategy
-        SummarizeMessagesStrategy TokenBudgetStrategy TopKLastNMessagesStrategy
-        Agent AgentError AssistantMessage AzureOpenAILLM Block BlockingCallError Chain ChatRequest Completion
-        ConfigurationError Context Conversation Delta FunctionResult InputError LLM LLMConstraints LocalCodingAgent Loop Mark Marker
-        MaxRoundsError Message MessageStream ModelConnectionError ModelError ModelProtocolError
-        ModelRequestBlockedError ModelStatusError ModelStreamError ModelTimeoutError NoRealTimeError
-        OpenAILLM OutputError PlannedTeam PlanningError RoutingError Run RunCancelledError RunResult RxAgentsError ScriptError
-        ScriptedLLM Sequence StateUpdate SystemMessage Team Tool
-        ToolArgumentsError ToolError ToolFailedError ToolTimeoutError Transcript UnknownToolError
-        Usage User UserMessage Workflow WorkflowBusyError WorkflowError WorkflowInput agent as_agent
-        console_user dialog
-        file_part image_part on_dropped partial_model say stream text_part unordered History HistoryError InMemoryHistory MarkdownHistory SQLiteHistory
+        Agent agent AgentError AllMessagesStrategy AppendMessagesUpdateStrategy as_agent Asked
+        AssistantMessage AzureOpenAILLM Block BlockingCallError Chain ChatRequest Completion
+        ConfigurationError console_user Context Conversation Delta dialog file_part FunctionResult
+        History HistoryError image_part InMemoryHistory InputError LastNMessagesStrategy LLM
+        LLMConstraints LocalCodingAgent Loop Mark MarkdownHistory Marker MaxRoundsError Message
+        MessageStream ModelConnectionError ModelError ModelProtocolError ModelRequestBlockedError
+        ModelStatusError ModelStreamError ModelTimeoutError NoopUpdateStrategy NoRealTimeError
+        on_dropped OpenAILLM OutputError partial_model PipelineConversationReadingStrategy
+        PlannedTeam PlanningError Reading ReplaceLastMessageUpdateStrategy RoutingError Run
+        RunCancelledError RunResult RxAgentsError say ScriptedLLM ScriptError Sequence SQLiteHistory
+        StateUpdate stream SummarizeMessagesStrategy SystemMessage Team text_part
+        TokenBudgetStrategy Tool ToolArgumentsError ToolError ToolFailedError ToolTimeoutError
+        TopKLastNMessagesStrategy Transcript UnknownToolError unordered Usage User UserMessage
+        Workflow WorkflowBusyError WorkflowError WorkflowInput
     """,
     "rxagents.operators": """
-        last_n reading summarize token_budget top_k_last_n
-        Mark Marker Shared answer deltas errors_as_messages map_tokens markers messages partials responses shared text transcript
+        answer deltas errors_as_messages last_n map_tokens Mark Marker markers messages partials
+        reading responses Shared shared summarize text token_budget top_k_last_n transcript
         transform until
     """,
     "rxagents.llm": """
-        AzureOpenAILLM Call ChatRequest LLM LLMConstraints ModelCall OpenAILLM Reply Rule ScriptedLLM
-        log_models logged record
+        AzureOpenAILLM Call ChatRequest LLM LLMConstraints log_models logged ModelCall OpenAILLM
+        record Reply Rule ScriptedLLM
     """,
     "rxagents.testing": """
-        Called Diagram DiagramError Drawing Dropped EndlessInstantError Event Exchange HTTPFault Lane
-        Malformed MarbleError MarbleFailure MarbleLLM MarbleTool Marbles NothingToWaitForError OpenAIServer
-        Paused Probe Raw RecordedError RecordedRequest Recording Returned Stalled StubbornTaskError
-        VirtualClock VirtualLoop block_model_requests default_scenario demo_llm draw echo_scenario
-        order_scenario parse read_recording record render replay virtual
+        block_model_requests Called default_scenario demo_llm Diagram DiagramError draw Drawing
+        Dropped echo_scenario EndlessInstantError Event Exchange HTTPFault Lane Malformed
+        MarbleError MarbleFailure MarbleLLM Marbles MarbleTool NothingToWaitForError OpenAIServer
+        order_scenario parse Paused Probe Raw read_recording record RecordedError RecordedRequest
+        Recording render replay Returned Stalled StubbornTaskError virtual VirtualClock VirtualLoop
     """,
 }
 
@@ -179,8 +191,10 @@ def test_every_public_name_is_documented(name: str) -> None:
 @pytest.mark.parametrize(
     "thing",
     [
-        rxagents.Agent, rxagents.User, rxagents.Team, rxagents.Loop, rxagents.Sequence, rxagents.Chain, rxagents.PlannedTeam, rxagents.LocalCodingAgent, rxagents.dialog, rxagents.Workflow, rxagents.Run, rxagents.say,
-        rxagents.stream, rxagents.as_agent, rxagents.MessageStream,
+        rxagents.Agent, rxagents.LocalCodingAgent, rxagents.User,
+        rxagents.Team, rxagents.Sequence, rxagents.Chain, rxagents.Loop, rxagents.PlannedTeam, rxagents.dialog,
+        rxagents.Workflow, rxagents.Run, rxagents.MessageStream, rxagents.Asked,
+        rxagents.say, rxagents.stream, rxagents.as_agent, rxagents.unordered,
         *(getattr(rxagents.operators, name) for name in rxagents.operators.__all__ if name.islower()),
     ],
     ids=lambda thing: thing.__name__,

@@ -30,7 +30,8 @@ class InOrder:
         self._on_folds = on_folds
         self._waiting: deque[Item] = deque()
         self._inside: list[_Place] = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._going = False
 
     def message(self, stream: MessageStream, top: bool) -> None:
         self._note(stream, top)
@@ -62,12 +63,23 @@ class InOrder:
             dropped(failure, "what came is kept in memory, and written with what comes next")
 
     def _hand_on(self) -> Exception | None:
-        before = len(folds_of(self._transcript))
+        if self._going:  # what is reported may lead here again, on the same thread
+            return None
+        self._going = True
+        failure: Exception | None = None
+        try:
+            while new := self._folded():
+                failure = self._on_folds(new) or failure
+        finally:
+            self._going = False
+        return failure
+
+    def _folded(self) -> list[Fold]:
+        before = self._transcript._folds
         for item in self._settled():
             self._transcript = self._transcript.fold(item)
         # a version that drops messages has a ledger of its own, with all folds before it
-        new = folds_of(self._transcript)[before:]
-        return self._on_folds(new) if new else None
+        return folds_of(self._transcript, since=before)
 
     def _settled(self) -> Iterator[Item]:
         """The items that have ended, up to the first that has not."""

@@ -56,7 +56,7 @@ class MarkdownHistory:
         self._conversation: Conversation | None = None
         self._witness: Witness[bool] | None = None
         self._pending: list[Fold] = []
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def load(self) -> Conversation:
         """The conversation; a new object if the file was changed by somebody else.

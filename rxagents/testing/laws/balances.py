@@ -101,57 +101,58 @@ def imbalance(seen: Sequence[Marker], *, whole: bool) -> str | None:
 
 
 class _Book:
-    """What was begun and is not ended yet: blocks by id, messages by id and path.
+    """What was begun and is not ended yet, by id and path.
 
-    A message may be said in two blocks, where a step of a chain passes on what it heard.
+    A message or a block may be said in two places: a step of a chain passes on what it heard.
     """
 
     def __init__(self) -> None:
-        self._blocks: dict[str, tuple[str, ...]] = {}
-        self._messages: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {}
+        self._blocks: dict[object, tuple[str, ...]] = {}
+        self._messages: dict[object, tuple[str, ...]] = {}
         self._over: set[object] = set()
         self._errors = 0
         self._result: Any = None
 
     def enter(self, mark: Any, content: Any) -> str | None:
         path: tuple[str, ...] = mark.path
+        key = (mark.id, path)
         around = path[:-1] if mark == "start" else path
         if self._result is not None:
             return f"{mark} came after the result"
         if around and around not in self._blocks.values():
             return f"{mark} in {' > '.join(around)}, which is not open"
-        if mark.id in self._over or (mark.id, path) in self._over:
+        if key in self._over:
             return f"{mark} for what has ended already"
         if mark == "start":
-            if mark.id in self._blocks:
+            if key in self._blocks:
                 return f"a second start of {content}"
-            self._blocks[mark.id] = path
+            self._blocks[key] = path
         elif mark == "end":
-            return self._end(mark.id, path)
+            return self._end(key, path)
         elif mark in ("delta", "function_result"):
-            self._messages[mark.id, path] = path
+            self._messages[key] = path
         elif mark in ("response", "interrupted"):
-            self._message_over(mark.id, path)
+            self._message_over(key)
         elif mark == "error":
             self._errors += 1
             if self._errors > 1:
                 return "a second error"
-            if mark.id and mark.id not in self._blocks:
-                self._message_over(mark.id, path)
+            if mark.id and key not in self._blocks:
+                self._message_over(key)
         elif mark == "result":
             self._result = content
         elif mark != "state":
             return f"{mark} is no marker"
         return None
 
-    def _message_over(self, id: str, path: tuple[str, ...]) -> None:
-        self._messages.pop((id, path), None)
-        self._over.add((id, path))
+    def _message_over(self, key: object) -> None:
+        self._messages.pop(key, None)
+        self._over.add(key)
 
-    def _end(self, id: str, path: tuple[str, ...]) -> str | None:
-        if self._blocks.pop(id, None) != path:
+    def _end(self, key: object, path: tuple[str, ...]) -> str | None:
+        if self._blocks.pop(key, None) != path:
             return f"an end of {path[-1]}, which was not begun"
-        self._over.add(id)
+        self._over.add(key)
         if path not in self._blocks.values():  # there may be two of one name, side by side
             for inner in (*self._blocks.values(), *self._messages.values()):
                 if inner[: len(path)] == path:
