@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
+
+from pydantic_core import to_jsonable_python
 
 from .blocks import StateUpdate
 from .errors import InputError
@@ -16,6 +19,8 @@ __all__ = ["PLACE", "Context", "TurnState", "filled"]
 PLACE = "__context__"
 """What stands in a system message for the context variables."""
 
+_HIDDEN = "__plan:"  # where teams keep their unfinished plans: as long as prompts, and for no model
+
 
 class TurnState:
     """The conversation as it stands in the midst of a turn: what was heard, and what changed since.
@@ -24,22 +29,27 @@ class TurnState:
 
     Args:
         transcript: What was heard.
-        emit: Takes each change, from any thread.
+        changed: Called after each change, in the thread that made it.
     """
 
-    def __init__(
-        self, transcript: Transcript, emit: Callable[[StateUpdate], None] | None = None
-    ) -> None:
+    def __init__(self, transcript: Transcript, changed: Callable[[], None] | None = None) -> None:
         self.transcript = transcript
-        self._emit = emit
+        self._changed = changed
+        self._untold: deque[StateUpdate] = deque()
         self._folding = threading.Lock()
 
     def update(self, change: StateUpdate) -> None:
-        """Takes in a change, and passes it on."""
+        """Takes in a change."""
         with self._folding:
             self.transcript = self.transcript.fold(change)
-        if self._emit is not None:
-            self._emit(change)
+            self._untold.append(change)
+        if self._changed is not None:
+            self._changed()
+
+    def untold(self) -> Iterator[StateUpdate]:
+        """The changes that nobody has taken from here yet, in the order in which they came."""
+        while self._untold:
+            yield self._untold.popleft()
 
 
 class Context:
@@ -75,6 +85,8 @@ class Context:
         return self.variables[name]
 
     def __setitem__(self, name: str, value: Any) -> None:
+        if not isinstance(name, str):
+            raise InputError(f"the name of a context variable is a str, not {type(name).__name__}")
         self.emit(StateUpdate("variables", variables={name: value}))
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -109,5 +121,7 @@ def _filled(message: dict[str, Any], variables: Mapping[str, Any]) -> dict[str, 
     content = message["content"]
     if not isinstance(content, str) or PLACE not in content:
         return message
-    text = json.dumps(dict(variables), ensure_ascii=False, default=str)
+    shown = {name: value for name, value in variables.items() if not name.startswith(_HIDDEN)}
+    known = to_jsonable_python(shown, fallback=str)
+    text = json.dumps(known, ensure_ascii=False)
     return {**message, "content": content.replace(PLACE, text)}

@@ -14,11 +14,10 @@ from typing import Any
 
 from reactivex import Observable
 
-from .blocks import StateUpdate
 from .bridges import from_async
 from .contexts import Context, TurnState, filled
 from .emitters import Emitter, just
-from .errors import MaxRoundsError, OutputError
+from .errors import AgentError, MaxRoundsError, OutputError
 from .limits import Limit
 from .llm.requests import LLM, ChatRequest, LLMConstraints
 from .llm.wire import wire_turn
@@ -107,9 +106,20 @@ class _Turn:
         self.stream.on_end(lambda _: defer(sink.on_completed))
         sink.on_next(self.stream)
 
-    def _changed(self, change: StateUpdate) -> None:
+    def _changed(self) -> None:
+        self._on_loop(self._tell_changes)
+
+    def _tell_changes(self) -> None:
         assert self._sink is not None
-        self._on_loop(partial(self._sink.on_next, change))
+        # all that wait: what a thread changed before has perhaps not come to the loop yet
+        for change in self._state.untold():
+            if self._sink.stopped:
+                error = AgentError(
+                    f"agent {self._rounds.agent}: a change of state came after the turn had ended"
+                )
+                dropped(error, f"a tool changed {change.kind} after the turn had ended; the change is lost")
+            else:
+                self._sink.on_next(change)
 
     def _on_loop(self, action: Callable[[], None]) -> None:
         assert self._sink is not None
@@ -143,7 +153,9 @@ class _Turn:
                     raise
                 retries += 1
                 _log.debug("%s: its answer is not of the output type", rounds.agent)
-                wrong = wire_turn(self.stream.assembled(begun))
+                answer = self.stream.assembled(begun)
+                # an assistant's message without words or calls is refused by services
+                wrong = wire_turn(answer) if answer.text else []
                 messages = [*messages, *wrong, {"role": "user", "content": f"{error}\n{_AGAIN}"}]
                 emit(delta(restart=str(error)))
                 continue

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Set
 from typing import Any
 
 from .blocks import Scope, StateUpdate
+from .ledgers import Fold
 from .streams import MessageStream
 from .transcripts import Item, Transcript
 from .values import Usage
@@ -39,14 +40,14 @@ def beside(items: Iterable[Item], known: Iterable[Set[object]], heard: Iterable[
     for leaf in _leaves(items):
         keys = _keys(leaf)
         if not any(transcript.has(leaf.id) for transcript in heard) and all(map(keys.isdisjoint, known)):
-            usage += (leaf.usage if isinstance(leaf, StateUpdate) else leaf.result.usage) or Usage()
-            log += leaf.log if isinstance(leaf, StateUpdate) else ()
+            usage += (leaf.result.usage if isinstance(leaf, MessageStream) else leaf.usage) or Usage()
+            log += () if isinstance(leaf, MessageStream) else leaf.log
         seen |= keys
     return usage, tuple(log)
 
 
 def _leaves(items: Iterable[Item]) -> Iterator[Any]:
-    """What has ended, out of all blocks: the updates and the messages."""
+    """What has ended, out of all blocks: the updates, the messages, and what a transcript was folded of."""
     stack = [iter(items)]
     while stack:
         item = next(stack[-1], None)
@@ -55,12 +56,16 @@ def _leaves(items: Iterable[Item]) -> Iterator[Any]:
         elif isinstance(item, Scope):
             stack.append(iter(item.items))
         elif isinstance(item, Transcript):
-            stack.append(map(MessageStream.of, item))
-        elif isinstance(item, StateUpdate) or (isinstance(item, MessageStream) and item.result is not None):
+            stack.append(item.folds)  # not its messages: those that were read there were paid for elsewhere
+        elif isinstance(item, StateUpdate | Fold) or (
+            isinstance(item, MessageStream) and item.result is not None
+        ):
             yield item
 
 
 def _keys(leaf: Any) -> set[object]:
+    if isinstance(leaf, Fold):
+        return {leaf.id, *map(id, leaf.messages)}
     keys: set[object] = set()
     while leaf is not None:
         keys.add(leaf.id)

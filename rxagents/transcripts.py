@@ -56,6 +56,11 @@ class Transcript(Sequence[Message]):
         return tuple(islice(self._ledger.log, self._logged))
 
     @property
+    def folds(self) -> Iterator[Fold]:
+        """What each item came to that was folded in, in order."""
+        return islice(self._ledger.folds, self._folds)
+
+    @property
     def metrics(self) -> dict[str, int]:
         """The tokens that all model calls took."""
         return self.usage.model_dump()

@@ -26,6 +26,7 @@ from rxagents import (
     say,
 )
 from rxagents.llm import Call, Reply
+from rxagents.loops import on_dropped
 from rxagents.operators import markers, transcript
 from rxagents.testing import Marbles, OpenAIServer
 
@@ -52,6 +53,13 @@ def test_variables_stand_in_the_system_message_as_json() -> None:
         f"Be kind. {known}",
         "hi",
     ]
+
+
+def test_an_unfinished_plan_of_a_team_is_for_no_model() -> None:
+    llm = asked()
+    held = Conversation(variables={"__plan:team": {"steps": []}, "__feedback": "more"})
+    Workflow(Agent("bot", llm, system_message="__context__"), held).run("hi")
+    assert llm.requests[0].messages[0]["content"] == '{"__feedback": "more"}'
 
 
 def test_only_system_messages_are_filled() -> None:
@@ -191,7 +199,7 @@ def test_an_agent_that_is_asked_by_another_reads_its_variables() -> None:
     async def clerk(transcript: Transcript) -> list[object]:
         return [StateUpdate("variables", variables={"order": "214"}), "looked up"]
 
-    heard = []
+    heard: list[Transcript] = []
     source = say("hi").pipe(clerk, transcript())
     done = threading.Event()
     source.subscribe(heard.append, on_completed=done.set)
@@ -224,3 +232,73 @@ def test_a_user_in_the_team_finds_the_variables_too() -> None:
 def test_the_error_names_what_a_context_is_for() -> None:
     with pytest.raises(InputError, match="a context emits StateUpdates, not int"):
         Context.__new__(Context).emit(3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("key", [(1, 2), 3, None])
+def test_a_variable_has_a_text_for_its_name(key: object) -> None:
+    def bad(context: Context) -> None:
+        context[key] = 1  # type: ignore[index]
+
+    workflow = Workflow(Agent("bot", ScriptedLLM([calling("bad"), "so be it"]), tools=[bad]))
+    workflow.run("go")
+    told = workflow.conversation[-1].steps[-1].text
+    assert f"the name of a context variable is a str, not {type(key).__name__}" in told
+    assert dict(workflow.conversation.variables) == {}
+
+
+def test_any_value_of_a_variable_can_stand_in_a_system_message() -> None:
+    llm = asked()
+    given = Conversation(variables={"seats": {(4, "a"): {"Ann"}}})
+    Workflow(Agent("bot", llm, system_message="__context__"), given).run("hi")
+    assert llm.requests[0].messages[0]["content"] == '{"seats": {"4,a": ["Ann"]}}'
+
+
+def test_the_conversation_agrees_with_the_turn_on_which_change_was_the_last() -> None:
+    written = threading.Event()
+
+    def early(context: Context) -> None:
+        context["by"] = "the thread"
+        written.set()
+
+    async def late(context: Context) -> None:
+        assert written.wait(5)  # the loop stands still, and has not heard of the other change
+        context["by"] = "the loop"
+
+    llm = ScriptedLLM([[Call("early"), Call("late")], "ok"])
+    workflow = Workflow(Agent("bot", llm, tools=[early, late], system_message="__context__"))
+    workflow.run("go")
+    assert llm.requests[1].messages[0]["content"] == '{"by": "the loop"}'
+    assert dict(workflow.conversation.variables) == {"by": "the loop"}
+
+
+@pytest.mark.drops
+def test_a_change_that_comes_after_the_turn_is_reported() -> None:
+    go_on, reported = threading.Event(), threading.Event()
+    drops: list[tuple[str, str]] = []
+
+    def slow(context: Context) -> None:
+        assert go_on.wait(5)
+        context["late"] = True
+        context.progress("to nobody")
+
+    def hear(error: BaseException, what: str) -> None:
+        drops.append((str(error), what))
+        reported.set()
+
+    before = on_dropped(hear)
+    try:
+        workflow = Workflow(
+            Agent("bot", ScriptedLLM([calling("slow"), "ok"]), tools=[Tool(slow, timeout=0.01)])
+        )
+        assert workflow.run("go").text == "ok"
+        go_on.set()
+        assert reported.wait(5)
+    finally:
+        on_dropped(before)
+    assert drops == [
+        (
+            "agent bot: a change of state came after the turn had ended",
+            "a tool changed variables after the turn had ended; the change is lost",
+        )
+    ]
+    assert dict(workflow.conversation.variables) == {}

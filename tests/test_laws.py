@@ -22,11 +22,13 @@ from rxagents.operators import deltas, messages, responses, shared, text, transc
 from rxagents.testing.laws.audiences import Audience
 from rxagents.testing.laws.balances import check_balance
 from rxagents.testing.laws.cases import Case
+from rxagents.testing.laws.casts import Bot, Crew, Named
 from rxagents.testing.laws.checking import quiet
 from rxagents.testing.laws.contracts import check_contract, check_release
 from rxagents.testing.laws.drawing import cases
 from rxagents.testing.laws.folds import check_folding
 from rxagents.testing.laws.forests import trees
+from rxagents.testing.laws.lineups import Line
 from rxagents.testing.laws.plans import Maps, Pipe, Plan, Shares, Transforms, Until, View, made
 from rxagents.testing.laws.readings import check_replay
 from rxagents.testing.laws.replies import Hears
@@ -175,3 +177,14 @@ def test_found_what_came_in_turn_is_overtaken_behind_map_tokens(view: str, late:
 def test_found_a_message_without_a_name_that_had_ended_and_so_stayed_without() -> None:
     tree = Pipe((Transforms("p"), Hears("e")))
     check_timing(made(tree), Case(Talk("-w|", queued=True), pace=(0,)))
+
+
+def test_found_what_a_step_of_a_chain_passes_on_is_said_in_two_places() -> None:
+    bot = Named(Pipe((Bot(("|",)),)))
+    check_balance(made(Pipe((Line((bot, Hears("e"))),))), Case(Talk("|")))
+    check_balance(made(Pipe((Line((Crew((Bot(("|",)),)), Named(Pipe()))),))), Case(Talk("|")))
+
+
+def test_found_what_a_chain_hears_live_was_counted_by_the_chain_and_by_its_step() -> None:
+    tree = Pipe((Line((Hears("e"),)), Bot(("|",))))
+    check_timing(made(tree), Case(Talk("-w|"), pace=(0,)))

@@ -17,6 +17,7 @@ from reactivex.disposable import Disposable
 
 from rxagents import (
     Agent,
+    Block,
     BlockingCallError,
     ConfigurationError,
     MessageStream,
@@ -174,6 +175,12 @@ def drops_the_ends(source: Observable[Any]) -> Observable[Any]:
     return source.pipe(markers(), ops.filter(lambda marker: marker[0] != "end"))
 
 
+def shows_within(source: Observable[Any]) -> Observable[Any]:
+    """Shows each message beside a block, and in it."""
+    alone = source.pipe(ops.filter(lambda item: isinstance(item, MessageStream)))
+    return alone.pipe(ops.flat_map(lambda message: rx.of(message, Block("again", rx.of(message)))))
+
+
 def shows_twice(source: Observable[Any]) -> Observable[Any]:
     return source.pipe(ops.flat_map(lambda item: rx.of(item, item)))
 
@@ -229,6 +236,7 @@ def breach(operator: Any, law: str) -> LawError:
         (adds_to_the_content, "replay", "the tokens say 'source.0 ', and the message 'source.0 !'"),
         (drops_the_ends, "balance", "i1 was begun and never ended"),
         (shows_twice, "balance", "response for what has ended already"),
+        (shows_within, "balance", "delta of one message in two blocks, one within the other"),
         (
             in_order_of_their_ends,
             "timing",

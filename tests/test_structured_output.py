@@ -184,3 +184,17 @@ def test_output_retries_is_a_number(retries: Any) -> None:
 def test_what_is_no_type_is_refused_when_the_agent_is_made() -> None:
     with pytest.raises(ConfigurationError, match="output_type: 'Order' is no type"):
         Agent("bot", ScriptedLLM([]), output_type="Order")
+
+
+@pytest.mark.parametrize("api", ["chat", "responses"])
+def test_an_answer_without_a_word_is_not_sent_back(api: Any) -> None:
+    with OpenAIServer(["", GOOD]) as server:
+        llm = OpenAILLM("gpt-test", api=api, base_url=server.base_url, api_key="k")
+        result = Workflow(bot(llm)).run("My order?")
+        body = server.requests[1].body
+    assert result.message is not None
+    assert result.message.parsed == ORDER
+    first, complaint = body["messages" if api == "chat" else "input"]
+    assert (first["role"], first["content"]) == ("user", "My order?")
+    assert complaint["role"] == "user"
+    assert "the answer is no valid JSON" in complaint["content"]

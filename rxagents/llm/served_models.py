@@ -22,7 +22,7 @@ from ..values import Completion, Delta
 from .chat_completions import CHAT
 from .clients import LoopClients
 from .failures import model_error
-from .http_answers import read_answer
+from .http_answers import AnswerDecoder, read_answer
 from .json_bodies import encoded
 from .requests import ChatRequest, LLMConstraints
 from .responses_bodies import RESPONSES
@@ -90,12 +90,15 @@ class ServedModel:
         model, agent = body["model"], request.agent
         _log.debug("request: model %s, %d messages, agent %s", model, len(request.messages), agent)
         response: httpx2.Response | None = None
+        decoder: AnswerDecoder | None = None
         try:
             response = await self._sent(client, self._api.path(client, model), content)
             decoder = self._api.decoder(response.headers.get("x-request-id"))
             completion = await read_answer(response, decoder, emit)
         except Exception as error:
             _log.debug("failed: model %s, agent %s, %s", model, agent, type(error).__name__)
+            if decoder is not None and decoder.completion.usage:
+                emit(decoder.completion)  # an answer that failed is paid for all the same
             mapped = model_error(
                 error,
                 host=client.base_url.netloc.decode(),

@@ -103,13 +103,15 @@ def imbalance(seen: Sequence[Marker], *, whole: bool) -> str | None:
 class _Book:
     """What was begun and is not ended yet, by id and path.
 
-    A message or a block may be said in two places: a step of a chain passes on what it heard.
+    A message or a block may be said in two places, since a step of a chain may pass on what it heard; but
+    never in a block and again in one within it.
     """
 
     def __init__(self) -> None:
         self._blocks: dict[object, tuple[str, ...]] = {}
         self._messages: dict[object, tuple[str, ...]] = {}
         self._over: set[object] = set()
+        self._places: dict[str, set[tuple[str, ...]]] = {}
         self._errors = 0
         self._result: Any = None
 
@@ -130,6 +132,8 @@ class _Book:
         elif mark == "end":
             return self._end(key, path)
         elif mark in ("delta", "function_result"):
+            if key not in self._messages and self._is_around(mark.id, path):
+                return f"{mark} of one message in two blocks, one within the other"
             self._messages[key] = path
         elif mark in ("response", "interrupted"):
             self._message_over(key)
@@ -144,6 +148,12 @@ class _Book:
         elif mark != "state":
             return f"{mark} is no marker"
         return None
+
+    def _is_around(self, id: str, path: tuple[str, ...]) -> bool:
+        places = self._places.setdefault(id, set())
+        within = any(path[: len(other)] == other or other[: len(path)] == path for other in places)
+        places.add(path)
+        return within
 
     def _message_over(self, key: object) -> None:
         self._messages.pop(key, None)
