@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, HistoryError
 
 __all__ = ["main"]
 
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0; 1 if the run ended in an error; 2 if a setting or an argument is missing
-        or wrong, which one line on stderr says; 130 after Ctrl-C.
+        or wrong, or a history cannot be read, which one line on stderr says; 130 after Ctrl-C.
     """
     parser = argparse.ArgumentParser(prog="python -m rxagents", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser.parse_args(arguments)
     try:
         return {"demo": _demo, "chat": _chat, "draw": _draw}[parsed.command](parsed)
-    except ConfigurationError as error:
+    except (ConfigurationError, HistoryError) as error:
         print(f"rxagents: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Block, and what else stands beside the messages: the structure of a conversation.
+"""Block: the structure of a conversation.
 
 A block is a named replay of items: one agent's turn, one team's run. Blocks nest, and that nesting is
 the start/end structure of the output.
@@ -6,86 +6,20 @@ the start/end structure of the output.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
 from reactivex import Observable
 
-from .errors import ConfigurationError, InputError
 from .places import placed
 from .replays import Replay
+from .state_updates import StateUpdate
 from .streams import new_id
-from .values import Message, Usage
 from .work import defer, together
 
-__all__ = ["Block", "Entry", "Scope", "StateUpdate"]
+__all__ = ["Block", "Entry", "Scope"]
 
 Entry = Literal["append", "replace_last", "aside"]
-
-
-@dataclass(frozen=True, slots=True)
-class StateUpdate:
-    """What changed beside the messages.
-
-    Args:
-        kind: What this is about: `usage`, `choice`, `variables`, `stop`, `result`, …
-        data: JSON-able details, shown in the `state` marker beside the kind.
-        variables: Context variables to set.
-        usage: Tokens that belong to no message of the conversation.
-        log: Entries for the log, each a JSON-able tuple.
-        stop: Why the nearest Team, Sequence or Loop is to end (`scope="run"`: the whole run).
-        scope: How far the stop reaches.
-        shown: Whether `markers()` shows it without being asked.
-        messages: That enter the conversation here. They bring no usage with them: who said them first
-            was paid for it.
-        drop: How many of the last messages go before those come, as far as there are any.
-        id: Of this item; the fold counts no item twice.
-
-    Raises:
-        ConfigurationError: `drop` is no number of messages.
-        InputError: Among the messages is something else.
-    """
-
-    kind: str = "state"
-    data: Mapping[str, Any] = field(default_factory=dict)
-    variables: Mapping[str, Any] | None = None
-    usage: Usage | None = None
-    log: tuple[tuple[Any, ...], ...] = ()
-    stop: str | None = None
-    scope: Literal["team", "run"] = "team"
-    shown: bool = False
-    messages: tuple[Message, ...] = ()
-    drop: int = 0
-    id: str = field(default_factory=new_id)
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.drop, int) or self.drop < 0:
-            raise ConfigurationError(f"StateUpdate: drop is {self.drop!r}; it must be a number, 0 or more")
-        for message in self.messages:
-            if not isinstance(message, Message):
-                raise InputError(f"StateUpdate: messages holds {type(message).__name__}; give Messages")
-
-    def to_dict(self) -> dict[str, Any]:
-        """The content of the `state` marker."""
-        extra: dict[str, Any] = {}
-        if self.variables is not None:
-            extra["variables"] = dict(self.variables)
-        if self.usage is not None:
-            extra["usage"] = self.usage.model_dump()
-        if self.drop:
-            extra["drop"] = self.drop
-        if self.messages:
-            extra["messages"] = [message.to_dict() for message in self.messages]
-        if self.stop is not None:
-            extra["stop"] = self.stop
-        return {"kind": None, **self.data, **extra} | {"kind": self.kind}
-
-    @property
-    def beside(self) -> StateUpdate:
-        """What is left of it where the conversation was consumed: the messages were, too."""
-        return replace(self, messages=(), drop=0) if self.messages or self.drop else self
 
 
 class Scope(Replay[Any]):
@@ -125,7 +59,7 @@ class Scope(Replay[Any]):
             elif isinstance(item, Replay) and not (isinstance(item, Block) and item.entry == "aside"):
                 cut = cut or item.interrupted
                 if isinstance(item, Block):
-                    code = "agent-stop" if item.escaping_stop else item.outcome or "done"
+                    code = _word(item)
         return "interrupted" if cut else code
 
     def _append(self, item: Any) -> None:
@@ -248,3 +182,15 @@ class Block(Scope):
 
     def __repr__(self) -> str:
         return f"<Block {self.name}, {'ended' if self.ended else 'open'}>"
+
+
+def _word(block: Block | None) -> str:
+    """How a block ended: in its own word, or, as it only stands around another one, in that one's."""
+    while block is not None:
+        if block.escaping_stop is not None:
+            return "agent-stop"
+        if block.outcome is not None:
+            return block.outcome
+        inner = [item for item in block.items if isinstance(item, Block) and item.entry != "aside"]
+        block = inner[-1] if inner else None
+    return "done"

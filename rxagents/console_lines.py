@@ -111,7 +111,9 @@ class TerminalLines:
         @keys.add("escape", "enter", filter=typing)
         @keys.add("c-space", filter=typing)
         def _(event: KeyPressEvent) -> None:
-            event.current_buffer.insert_text("\n")
+            # a Ctrl-D that was typed while a reply came arrives as a NUL, which is Ctrl-Space
+            if event.current_buffer.text or event.data != "\x00":
+                event.current_buffer.insert_text("\n")
 
         @keys.add("c-c", filter=typing)
         def _(event: KeyPressEvent) -> None:

@@ -152,8 +152,9 @@ class Printer:
         if result is not None:
             self.printed.append(result)
             if result.finish_reason not in _FINE:
+                gap = " " if self._in_line else ""
                 self._head()
-                self._pen.write(f" [{_plain(result.finish_reason or '')}]")
+                self._pen.write(f"{gap}[{_plain(result.finish_reason or '')}]")
                 self._in_line = True
         self._new_line()
         if error is not None:

@@ -6,12 +6,13 @@ import json
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from .blocks import StateUpdate
 from .errors import InputError
+from .state_updates import StateUpdate
 from .transcripts import Transcript
 
 __all__ = ["PLACE", "Context", "TurnState", "filled"]
@@ -30,18 +31,41 @@ class TurnState:
     Args:
         transcript: What was heard.
         changed: Called after each change, in the thread that made it.
+
+    Attributes:
+        variables: The context variables as they are now.
     """
 
     def __init__(self, transcript: Transcript, changed: Callable[[], None] | None = None) -> None:
-        self.transcript = transcript
+        self.variables = transcript.variables
+        self._transcript = transcript
         self._changed = changed
+        self._ids: set[str] = set()
+        self._unfolded: list[StateUpdate] = []
         self._untold: deque[StateUpdate] = deque()
-        self._folding = threading.Lock()
+        self._lock = threading.Lock()
+
+    @property
+    def transcript(self) -> Transcript:
+        """What was heard, with all that changed since.
+
+        Folded only when asked for. In the conversation the changes stand behind the turn's message, so it
+        cannot go on from this version, and has to copy its history.
+        """
+        with self._lock:
+            self._transcript = self._transcript.fold_all(self._unfolded)
+            self._unfolded.clear()
+            return self._transcript
 
     def update(self, change: StateUpdate) -> None:
-        """Takes in a change."""
-        with self._folding:
-            self.transcript = self.transcript.fold(change)
+        """Takes in a change; one that came before changes nothing."""
+        with self._lock:
+            if change.id in self._ids:
+                return
+            self._ids.add(change.id)
+            if change.variables:
+                self.variables = MappingProxyType({**self.variables, **change.variables})
+            self._unfolded.append(change)
             self._untold.append(change)
         if self._changed is not None:
             self._changed()
@@ -79,7 +103,7 @@ class Context:
     @property
     def variables(self) -> Mapping[str, Any]:
         """The context variables as they are now."""
-        return self._turn.transcript.variables
+        return self._turn.variables
 
     def __getitem__(self, name: str) -> Any:
         return self.variables[name]

@@ -10,10 +10,11 @@ from weakref import WeakSet
 from reactivex import abc
 from reactivex.disposable import Disposable
 
-from .blocks import Scope, StateUpdate
+from .blocks import Scope
 from .errors import ConfigurationError, InputError
 from .message_callbacks import MessageCallback, OnMessage
 from .replays import Replay
+from .state_updates import StateUpdate
 from .streams import MessageStream
 from .transcripts import Item, Transcript
 from .values import Message, Usage, message_from
@@ -206,13 +207,8 @@ class Conversation(Sequence[Message]):
         said = restored.transcript.usage
         stored = data.get("usage", data.get("metrics"))
         counted = said if stored is None else Usage(**stored)
-        beside = Usage(
-            completion_tokens=counted.completion_tokens - said.completion_tokens,
-            prompt_tokens=counted.prompt_tokens - said.prompt_tokens,
-            total_tokens=counted.total_tokens - said.total_tokens,
-        )
         log = tuple(tuple(entry) for entry in data.get("log", ()))
-        restored.follow(StateUpdate("restored", usage=beside, log=log))
+        restored.follow(StateUpdate("restored", usage=counted - said, log=log))
         return restored
 
     def __deepcopy__(self, _: dict[int, Any]) -> Conversation:

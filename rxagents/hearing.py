@@ -9,12 +9,13 @@ from typing import Any
 
 from reactivex import Observable
 
-from .blocks import Scope, StateUpdate
+from .blocks import Scope
 from .bridges import forward
 from .loops import hop, is_on
 from .own_turns import asked_so_far
 from .replays import Replay
 from .spending import beside
+from .state_updates import StateUpdate
 from .transcripts import Item, Transcript
 
 __all__ = ["Emit", "Heard", "hear", "until_ended"]

@@ -51,7 +51,7 @@ def delta(
 
 
 class Usage(BaseModel):
-    """Tokens that model calls took; `+` adds them up."""
+    """Tokens that model calls took; `+` adds them up, `-` tells them apart."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -64,6 +64,13 @@ class Usage(BaseModel):
             completion_tokens=self.completion_tokens + other.completion_tokens,
             prompt_tokens=self.prompt_tokens + other.prompt_tokens,
             total_tokens=self.total_tokens + other.total_tokens,
+        )
+
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(
+            completion_tokens=self.completion_tokens - other.completion_tokens,
+            prompt_tokens=self.prompt_tokens - other.prompt_tokens,
+            total_tokens=self.total_tokens - other.total_tokens,
         )
 
     def __bool__(self) -> bool:

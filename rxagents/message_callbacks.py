@@ -10,12 +10,13 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from typing import Any, TypeAlias
 
-from .blocks import Scope, StateUpdate
+from .blocks import Scope
 from .bridges import from_async
 from .errors import ConfigurationError
 from .ledgers import counts
 from .loops import dropped
 from .places import located_as
+from .state_updates import StateUpdate
 from .streams import MessageStream
 from .transcripts import Transcript
 from .values import Message

@@ -15,13 +15,14 @@ from typing import Any
 from reactivex import Observable, abc
 
 from .asked import Asked
-from .blocks import Block, Scope, StateUpdate
+from .blocks import Block, Scope
 from .emitters import Emitter
 from .loops import let_go
 from .places import placed
 from .replays import Replay
 from .sinks import Sink
 from .spending import beside, keys_of
+from .state_updates import StateUpdate
 from .transcripts import Item, Transcript
 
 __all__ = ["Reply", "Turn", "TurnBlock", "asked_so_far", "current_turn", "turn_items", "within"]

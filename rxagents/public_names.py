@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .agents import Agent
 from .asked import Asked
-from .blocks import Block, StateUpdate
+from .blocks import Block
 from .coding_agents import LocalCodingAgent
 from .console_users import console_user
 from .content_parts import file_part, image_part, text_part
@@ -28,6 +28,7 @@ from .loops import on_dropped
 from .operators import Mark, Marker
 from .partial_types import partial_model
 from .runs import Run, RunResult
+from .state_updates import StateUpdate
 from .strategies import AllMessagesStrategy, Reading
 from .streams import MessageStream
 from .summaries import SummarizeMessagesStrategy

@@ -10,7 +10,7 @@ from typing import Any, Self
 from reactivex import abc
 from reactivex.disposable import CompositeDisposable
 
-from .blocks import Block, Scope, StateUpdate
+from .blocks import Block, Scope
 from .emitters import Emitter
 from .inlets import listen
 from .journal_values import delta_data, error_data
@@ -21,6 +21,7 @@ from .loops import dropped
 from .redaction import Redact, Redaction
 from .runs import Run
 from .sinks import Sink
+from .state_updates import StateUpdate
 from .streams import MessageStream
 from .values import FunctionResult
 from .walks import Walk, is_input

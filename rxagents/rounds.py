@@ -180,7 +180,7 @@ class _Turn:
             else:
                 messages = _instructed(messages, output.instructions)
         return ChatRequest(
-            tuple(filled(messages, self._state.transcript.variables)),
+            tuple(filled(messages, self._state.variables)),
             rounds.toolbox.definitions,
             response_format,
             params=dict(rounds.params),

@@ -10,10 +10,11 @@ from typing import Any
 from pydantic import BaseModel
 from reactivex import Observable
 
-from .blocks import Block, StateUpdate
+from .blocks import Block
 from .conversations import Conversation
 from .errors import InputError
 from .inputs import WorkflowInput
+from .state_updates import StateUpdate
 from .streams import MessageStream
 from .transcripts import Transcript
 from .values import Message, Role, message_from

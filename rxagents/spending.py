@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Set
 from typing import Any
 
-from .blocks import Scope, StateUpdate
+from .blocks import Scope
 from .ledgers import Fold
+from .state_updates import StateUpdate
 from .streams import MessageStream
 from .transcripts import Item, Transcript
 from .values import Usage

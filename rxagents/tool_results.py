@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from .blocks import StateUpdate
+from .state_updates import StateUpdate
 
 __all__ = ["DONE", "encoded", "parted"]
 

@@ -14,9 +14,10 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Any, overload
 
-from .blocks import Block, Scope, StateUpdate
+from .blocks import Block, Scope
 from .errors import InputError
 from .ledgers import Fold, Ledger, counts, says_something
+from .state_updates import StateUpdate
 from .streams import MessageStream, new_id
 from .values import Message, Usage
 

@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 from reactivex import Observable
 
-from .blocks import Block, StateUpdate
+from .blocks import Block
 from .errors import ConfigurationError, InputError
 from .loops import dropped
 from .places import located_as
+from .state_updates import StateUpdate
 from .transcripts import Item, Transcript
 from .values import Message
 

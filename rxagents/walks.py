@@ -15,10 +15,11 @@ from typing import Any, Generic, Protocol, TypeVar
 from reactivex import Observable
 from reactivex.disposable import CompositeDisposable
 
-from .blocks import Block, StateUpdate
+from .blocks import Block
 from .emitters import Emitter
 from .inlets import listen
 from .sinks import Sink
+from .state_updates import StateUpdate
 from .streams import MessageStream
 from .transcripts import Item, counts
 from .values import Message

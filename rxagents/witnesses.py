@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Generic, Protocol, TypeVar
 
-from .blocks import Scope, StateUpdate
+from .blocks import Scope
 from .ledgers import Fold
 from .loops import hop, is_on
+from .state_updates import StateUpdate
 from .streams import MessageStream
 from .transcripts import Item, Transcript
 

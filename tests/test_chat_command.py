@@ -320,13 +320,16 @@ def test_a_reader_who_leaves_ends_it_quietly() -> None:
     ("arguments", "words"),
     [
         (["--history", "chat.txt"], "name a file that ends in .md, .db or .sqlite"),
+        (["--history", "/dev/null/chat.md"], "the history '/dev/null/chat.md' cannot be read"),
+        (["--history", "/dev/null/chat.db"], "the history '/dev/null/chat.db' cannot be opened"),
         (["--log", "/dev/null/log"], "no calls can be logged in '/dev/null/log'"),
     ],
 )
 def test_what_will_not_do_is_one_line_and_the_status_2(arguments: list[str], words: str) -> None:
     done = piped(*arguments, lines="")
     assert done.returncode == 2
-    assert words in done.stderr.splitlines()[-1]
+    _, line = done.stderr.splitlines()  # the first names the service
+    assert words in line
 
 
 def test_the_name_of_the_model_stays_no_longer_than_it_is_needed(

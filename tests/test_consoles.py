@@ -67,6 +67,7 @@ def asked(lines: TerminalLines, times: int = 1) -> list[str]:
         ("\r", ""),
         (f"one{ALT_ENTER}two\r", "one\ntwo"),
         ("one\x00two\r", "one\ntwo"),
+        ("\x00one\r", "one"),
         ("one\\\rtwo\r", "one\ntwo"),
         ("one\\\\\rtwo\r", "one\\\ntwo"),
         ("a\\b\r", "a\\b"),
@@ -80,6 +81,7 @@ def asked(lines: TerminalLines, times: int = 1) -> list[str]:
         "empty",
         "alt-enter",
         "ctrl-space",
+        "ctrl-d before",
         "backslash",
         "two",
         "within",
@@ -298,7 +300,7 @@ def test_what_was_cut_says_so() -> None:
             clock.run(main())
     finally:
         sys.stdout = before
-    assert shown.getvalue() == "bot: Hel [interrupted]\nbot:  [interrupted]\n"
+    assert shown.getvalue() == "bot: Hel [interrupted]\nbot: [interrupted]\n"
 
 
 @given(st.lists(st.text(alphabet="ab \n", max_size=5), max_size=8))

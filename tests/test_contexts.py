@@ -25,6 +25,7 @@ from rxagents import (
     agent,
     say,
 )
+from rxagents.ledgers import Ledger
 from rxagents.llm import Call, Reply
 from rxagents.loops import on_dropped
 from rxagents.operators import markers, transcript
@@ -302,3 +303,38 @@ def test_a_change_that_comes_after_the_turn_is_reported() -> None:
         )
     ]
     assert dict(workflow.conversation.variables) == {}
+
+
+def test_a_change_in_a_turn_does_not_copy_the_history(monkeypatch: pytest.MonkeyPatch) -> None:
+    copies: list[int] = []
+    copied = Ledger.copied
+
+    def counted(ledger: Ledger, messages: int, log: int, folds: int) -> Ledger:
+        copies.append(messages)
+        return copied(ledger, messages, log, folds)
+
+    def count(context: Context) -> None:
+        context["n"] = context.get("n", 0) + 1
+
+    monkeypatch.setattr(Ledger, "copied", counted)
+    llm = ScriptedLLM([reply for _ in range(4) for reply in (calling("count"), "ok")])
+    workflow = Workflow(Agent("bot", llm, tools=[count]))
+    for _ in range(4):
+        workflow.run("go")
+    assert dict(workflow.conversation.variables) == {"n": 4}
+    assert copies == []
+
+
+def test_a_change_that_is_emitted_twice_is_one() -> None:
+    def twice(context: Context) -> str:
+        first = StateUpdate("variables", variables={"a": 1}, log=(("info", "once"),))
+        context.emit(first)
+        context["a"] = 2
+        context.emit(first)
+        return f"{context['a']} {context.transcript.variables['a']}"
+
+    workflow = Workflow(Agent("bot", ScriptedLLM([calling("twice"), "ok"]), tools=[twice]))
+    workflow.run("go")
+    assert workflow.conversation[-1].steps[-1].content == "2 2"
+    assert dict(workflow.conversation.variables) == {"a": 2}
+    assert workflow.conversation.log.count(("info", "once")) == 1

@@ -222,6 +222,14 @@ def test_after_a_mistake_nothing_more_is_shown() -> None:
     assert not progress.feed('{"what": "coffee"}')
 
 
+def test_what_was_shown_before_a_mistake_stays() -> None:
+    progress = JsonProgress(shape_of(Line))
+    assert progress.feed('{"what": "tea"')
+    assert not progress.feed(" oops, ")
+    assert not progress.feed('{"what": "coffee"}')
+    assert progress.value == LineTwin(what="tea")
+
+
 def test_before_anything_is_shown_it_is_looked_for_again() -> None:
     assert last(Line, 'Like {this} or {"": : [1]: {"what": "tea"}') == LineTwin(what="tea")
 

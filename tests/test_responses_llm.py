@@ -411,6 +411,16 @@ def test_the_error_of_a_failed_response_is_kept_as_it_was_sent():
     assert error.body == failure
 
 
+def test_a_response_that_failed_is_paid_for():
+    usage = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
+    failed = {"status": "failed", "error": {"message": "It broke."}, "model": "gpt-x", "usage": usage}
+    text = {"type": "output_text.delta", "output_index": 0, "delta": "one"}
+    items, error = told(text, {"type": "failed", "response": failed})
+    assert str(error).startswith("It broke.")
+    taken = Usage(completion_tokens=2, prompt_tokens=3, total_tokens=5)
+    assert items == [delta("one"), Completion(usage=taken, model="gpt-x")]
+
+
 @pytest.mark.parametrize(
     ("event", "words"),
     [

@@ -18,40 +18,49 @@ import rxagents.testing
 PACKAGE = Path(rxagents.__file__).parent
 
 ROOMS = """
-errors variants places increments hash_keys values message_kinds assembly
-strict_schemas json_texts output_types type_fields partial_shapes partial_choices partial_types
-json_reading json_progress
-daemon_executors loops tasks mailboxes async_items schedulers sinks emitters inlets work bridges
-sync_items
+errors variants places
+increments hash_keys values message_kinds assembly
+strict_schemas json_texts output_types
+type_fields partial_shapes partial_choices partial_types json_reading json_progress
+daemon_executors loops tasks mailboxes async_items schedulers
+sinks emitters inlets work bridges sync_items
 masks redaction journal_values journals
-cursors replays streams blocks ledgers transcripts witnesses message_callbacks conversations media_types
-content_parts inputs
+cursors replays streams state_updates blocks
+ledgers transcripts
+witnesses message_callbacks conversations
+media_types content_parts inputs
 speakers thing_sources ordering arrivals flatten
 sharing spending walks asked own_turns hearing
-limits threads run_limits strays program_guards guarded_processes programs workspaces
+limits threads
+run_limits strays program_guards guarded_processes programs workspaces
 llm.requests llm.around llm.recorded
 llm.model_calls llm.call_pages llm.call_files llm.logged_models llm.model_logs
-llm.wire llm.replies llm.scripts llm.scripted llm.sse llm.event_json llm.chat_stream llm.responses_items
-llm.responses_stream
+llm.wire llm.replies llm.scripts llm.scripted
+llm.sse llm.event_json llm.chat_stream llm.responses_items llm.responses_stream
 llm.http_answers llm.json_bodies llm.wire_apis llm.chat_completions llm.responses_input
 llm.responses_bodies
-llm.client_settings llm.clients llm.failures llm.served_models
-llm.openai_chat llm.azure_chat llm
+llm.client_settings llm.clients llm.failures llm.served_models llm.openai_chat llm.azure_chat llm
 askings selections strategies cuts summaries update_strategies
-contexts docstrings signatures tool_results tools toolboxes participants rounds agents coding_agents
-functions prompts users
+contexts docstrings signatures tool_results tools toolboxes
+participants rounds agents coding_agents
+functions
+prompts users
 console_interrupts console_lines console_printers console_users
-teams._members teams._turns teams._routing teams._team teams._loop teams._sequence
-teams._links teams._chain teams._plans teams._unfinished teams._planning teams._planned_runs
-teams._planned_team teams
-operators._markers operators._messages operators._shared operators._text operators._twins
-operators._tokens
+teams._members teams._turns teams._routing teams._team
+teams._loop teams._sequence
+teams._links teams._chain
+teams._plans teams._unfinished teams._planning teams._planned_runs teams._planned_team teams
+operators._markers operators._messages operators._shared operators._text
+operators._twins operators._tokens
 operators._mended operators._error_messages
 operators._reading operators._transcript operators._until operators._partials operators
 histories.protocol histories.in_memory histories.item_data histories.in_order histories.markdown_pages
 histories.markdown_parts histories.page_files histories.markdown histories.item_rows histories.stores
 histories.writer_locks histories.item_writers histories.sqlite histories keeping
-runs recorders conversing blocking seats workflows dialog_turns dialogs public_names demo
+runs recorders conversing blocking seats
+workflows
+dialog_turns dialogs
+public_names demo
 testing.clock.waiting_tasks testing.clock.socketless testing.clock.default_timers
 testing.clock.virtual_loop
 testing.clock.loop_closing testing.clock.virtual_clock testing.clock
@@ -64,12 +73,12 @@ testing.marbles.subscription_logs testing.marbles.calls testing.marbles.observin
 testing.marbles.drawn_items testing.marbles.drawn_lanes testing.marbles.drawn_models
 testing.marbles.drawn_tools testing.marbles.probes testing.marbles.palettes
 testing.marbles.marble_failures testing.marbles.bound_lanes testing.marbles.expectations
-testing.marbles.marker_expectations
-testing.marbles.subscription_expectations testing.marbles.virtual_runs testing.marbles.left_overs
-testing.marbles.marble_runs testing.marbles.kit testing.marbles
-testing.recordings.exchanges testing.recordings.recorded_lines
-testing.recordings.recorded_files testing.recordings.request_matching testing.recordings.played_answers
-testing.recordings.replaying testing.recordings
+testing.marbles.marker_expectations testing.marbles.subscription_expectations
+testing.marbles.virtual_runs
+testing.marbles.left_overs testing.marbles.marble_runs testing.marbles.kit testing.marbles
+testing.recordings.exchanges testing.recordings.recorded_lines testing.recordings.recorded_files
+testing.recordings.request_matching testing.recordings.played_answers testing.recordings.replaying
+testing.recordings
 testing.drawing.glyphs testing.drawing.scene_items testing.drawing.time_maps testing.drawing.time_axes
 testing.drawing.scenes testing.drawing.pieces testing.drawing.slots testing.drawing.side_texts
 testing.drawing.layouts testing.drawing.text_drawings testing.drawing.svg_styles
@@ -192,8 +201,8 @@ def test_every_public_name_is_documented(name: str) -> None:
     "thing",
     [
         rxagents.Agent, rxagents.LocalCodingAgent, rxagents.User,
-        rxagents.Team, rxagents.Sequence, rxagents.Chain, rxagents.Loop, rxagents.PlannedTeam, rxagents.dialog,
-        rxagents.Workflow, rxagents.Run, rxagents.MessageStream, rxagents.Asked,
+        rxagents.Team, rxagents.Sequence, rxagents.Chain, rxagents.Loop, rxagents.PlannedTeam,
+        rxagents.dialog, rxagents.Workflow, rxagents.Run, rxagents.MessageStream, rxagents.Asked,
         rxagents.say, rxagents.stream, rxagents.as_agent, rxagents.unordered,
         *(getattr(rxagents.operators, name) for name in rxagents.operators.__all__ if name.islower()),
     ],

@@ -21,7 +21,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel, Field, TypeAdapter
 
-from rxagents.blocks import StateUpdate
 from rxagents.contexts import Context, TurnState
 from rxagents.errors import (
     ConfigurationError,
@@ -31,6 +30,7 @@ from rxagents.errors import (
     ToolTimeoutError,
 )
 from rxagents.limits import Limit
+from rxagents.state_updates import StateUpdate
 from rxagents.toolboxes import Toolbox
 from rxagents.tools import Tool
 from rxagents.transcripts import Transcript
@@ -352,6 +352,26 @@ def test_a_generator_that_raises_or_takes_too_long_is_closed() -> None:
         asyncio.run(Tool(work, timeout=0.0).call('{"how": "wait"}'))
     assert ended[0] == "raise"
     assert ended[1:] in ([], ["wait"])
+
+
+def test_a_generator_is_closed_before_the_error_of_what_it_yielded_is_told() -> None:
+    told: list[str] = []
+    loop: list[Any] = []
+    loop.append(loop)
+
+    async def work() -> Any:
+        try:
+            yield loop
+        finally:
+            told.append("closed")
+
+    async def main() -> None:
+        with pytest.raises(ToolFailedError, match="the tool 'work' failed: ValueError: Circular reference"):
+            await Tool(work).call("")
+        told.append("failed")
+
+    asyncio.run(main())
+    assert told == ["closed", "failed"]
 
 
 def test_changes_that_a_generator_yields_are_neither_progress_nor_result() -> None:

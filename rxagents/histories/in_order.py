@@ -6,10 +6,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from ..blocks import Block, Scope, StateUpdate
+from ..blocks import Block, Scope
 from ..ledgers import Fold
 from ..loops import dropped
 from ..replays import Replay
+from ..state_updates import StateUpdate
 from ..streams import MessageStream
 from ..transcripts import Item, Transcript
 from ..witnesses import folds_of

@@ -9,10 +9,11 @@ from itertools import count
 from typing import Any
 from weakref import finalize
 
-from ..blocks import Block, Scope, StateUpdate
+from ..blocks import Block, Scope
 from ..conversations import Conversation
 from ..errors import HistoryError
 from ..loops import dropped
+from ..state_updates import StateUpdate
 from ..streams import MessageStream
 from ..transcripts import Transcript
 from ..witnesses import Witness, folds_of

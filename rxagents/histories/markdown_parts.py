@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ..blocks import StateUpdate
 from ..ledgers import Fold
+from ..state_updates import StateUpdate
 from ..streams import MessageStream, new_id
 from ..transcripts import Item
 from ..values import Message, Usage, message_from

@@ -9,12 +9,13 @@ from pydantic_core import to_jsonable_python
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable
 
-from ..blocks import Block, Scope, StateUpdate
+from ..blocks import Block, Scope
 from ..emitters import Emitter
 from ..inlets import listen
 from ..places import where, words
 from ..replays import Replay
 from ..sinks import Sink
+from ..state_updates import StateUpdate
 from ..streams import MessageStream
 from ..transcripts import Item
 from ..values import Usage

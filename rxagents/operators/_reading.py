@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from reactivex import Observable
 
-from ..blocks import StateUpdate
 from ..bridges import from_async
 from ..cuts import LastNMessagesStrategy, TokenBudgetStrategy, TopKLastNMessagesStrategy, estimated_tokens
 from ..llm.requests import LLM
 from ..participants import Emit, hear
+from ..state_updates import StateUpdate
 from ..strategies import ReadingStrategy, check_strategy, read
 from ..summaries import SUMMARY_PROMPT, SummarizeMessagesStrategy
 from ..transcripts import Item

@@ -8,12 +8,12 @@ from typing import Any
 from reactivex import Observable
 from reactivex.disposable import CompositeDisposable
 
-from ..blocks import StateUpdate
 from ..emitters import Emitter
 from ..errors import ConfigurationError
 from ..inlets import listen
 from ..replays import Replay
 from ..sinks import Sink
+from ..state_updates import StateUpdate
 from ..transcripts import Item
 
 __all__ = ["until"]

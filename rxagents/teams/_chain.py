@@ -7,12 +7,13 @@ from typing import Any, Literal
 
 from reactivex import Observable
 
-from ..blocks import Block, StateUpdate
+from ..blocks import Block
 from ..bridges import from_async
 from ..emitters import just
 from ..errors import ConfigurationError
 from ..participants import Emit, Participant, hear
 from ..replays import Replay
+from ..state_updates import StateUpdate
 from ..transcripts import Item, Transcript
 from ._links import ChainTurn, Link, all_said, hears_live
 from ._members import check_steps

@@ -8,10 +8,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from ..blocks import Block, StateUpdate
+from ..blocks import Block
 from ..bridges import from_async
 from ..participants import Emit, until_ended
 from ..places import located_as
+from ..state_updates import StateUpdate
 from ..strategies import read
 from ..streams import MessageStream
 from ..transcripts import Transcript

@@ -6,12 +6,12 @@ import logging
 from functools import partial
 from typing import Any, Protocol
 
-from ..blocks import StateUpdate
 from ..bridges import from_async
 from ..errors import PlanningError
 from ..llm.requests import LLM, LLMConstraints
 from ..participants import Emit, Participant, ask
 from ..places import located, located_as
+from ..state_updates import StateUpdate
 from ..strategies import ReadingStrategy
 from ..streams import MessageStream
 from ..transcripts import Transcript

@@ -9,12 +9,13 @@ from typing import Any
 
 from reactivex import Observable
 
-from ..blocks import Block, StateUpdate
+from ..blocks import Block
 from ..bridges import from_async
 from ..errors import ConfigurationError, RoutingError
 from ..llm.requests import LLM, LLMConstraints
 from ..participants import Emit, Participant, ask, check_model
 from ..places import located, located_as
+from ..state_updates import StateUpdate
 from ..strategies import ReadingStrategy, check_strategy, read
 from ..streams import MessageStream
 from ..transcripts import Item, Transcript

@@ -7,13 +7,14 @@ from dataclasses import replace
 from inspect import isawaitable
 from typing import Any
 
-from ..blocks import Scope, StateUpdate
+from ..blocks import Scope
 from ..bridges import forward
 from ..emitters import just
 from ..errors import ConfigurationError
 from ..participants import Emit, Participant, until_ended
 from ..places import located_as
 from ..replays import Replay
+from ..state_updates import StateUpdate
 from ..transcripts import Item, Transcript
 
 __all__ = ["Condition", "answer_of", "check_condition", "result", "take_turn"]

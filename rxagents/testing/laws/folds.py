@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from ...blocks import Block, StateUpdate
+from ...blocks import Block
 from ...conversations import Conversation
+from ...state_updates import StateUpdate
 from ...streams import MessageStream
 from ...transcripts import Transcript, counts
 from ...workflows import Workflow

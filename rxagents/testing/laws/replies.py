@@ -9,11 +9,12 @@ from typing import Any
 
 from reactivex import operators as ops
 
-from ...blocks import Block, StateUpdate
+from ...blocks import Block
 from ...emitters import just
 from ...functions import agent
 from ...participants import Participant
 from ...replays import Replay
+from ...state_updates import StateUpdate
 from ...streams import MessageStream
 from ...transcripts import Transcript
 from .lane_texts import steps

@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from ...blocks import Block, StateUpdate
+from ...blocks import Block
 from ...replays import Replay
+from ...state_updates import StateUpdate
 from ...streams import MessageStream
 from ...transcripts import Transcript
 from ...values import Message

@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 from reactivex import Observable
 
-from ...blocks import Block, StateUpdate
+from ...blocks import Block
 from ...errors import BlockingCallError, ConfigurationError
 from ...operators import Mark
+from ...state_updates import StateUpdate
 from ...streams import MessageStream
 from ...transcripts import Transcript
 from .audiences import Audience

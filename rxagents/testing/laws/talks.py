@@ -24,8 +24,9 @@ from typing import Any
 
 from reactivex import Observable
 
-from ...blocks import Block, StateUpdate
+from ...blocks import Block
 from ...ordering import in_turn
+from ...state_updates import StateUpdate
 from ...streams import MessageStream
 from ...transcripts import Transcript
 from ...values import Completion, FunctionResult, Message, Usage, UserMessage, delta

@@ -7,8 +7,9 @@ from typing import Any
 
 from reactivex import Observable, abc
 
-from ...blocks import Block, StateUpdate
+from ...blocks import Block
 from ...schedulers import LoopScheduler
+from ...state_updates import StateUpdate
 from ...streams import MessageStream
 from ...transcripts import Transcript
 from ...values import Message

@@ -13,10 +13,11 @@ from typing import Any
 from pydantic_core import to_json
 from reactivex.disposable import CompositeDisposable, Disposable
 
-from ...blocks import Block, StateUpdate
+from ...blocks import Block
 from ...emitters import Emitter
 from ...errors import ConfigurationError
 from ...sinks import Sink
+from ...state_updates import StateUpdate
 from ...streams import MessageStream
 from ...values import FunctionResult, Message, delta
 from ..clock.virtual_loop import VirtualLoop

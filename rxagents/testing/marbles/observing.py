@@ -10,9 +10,10 @@ from pydantic_core import to_jsonable_python
 from reactivex import Observable
 from reactivex.disposable import CompositeDisposable
 
-from ...blocks import Block, StateUpdate
+from ...blocks import Block
 from ...inlets import listen
 from ...replays import Replay
+from ...state_updates import StateUpdate
 from ...streams import MessageStream
 from ...values import Completion, FunctionResult, Message
 from ..lane_sheets import LaneSheet
