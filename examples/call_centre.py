@@ -14,7 +14,7 @@ from offline.call_centre_script import SCRIPT
 from rxagents import Agent, Context, Team, User, Workflow
 from rxagents.testing import demo_llm
 
-llm = demo_llm(SCRIPT)
+llm = demo_llm(SCRIPT, delay=0.01)
 
 CUSTOMERS = {"555-0100": {"name": "Ann", "line": "copper", "plan": "Basic 16"}}
 KNOWN = "What is known of the customer: __context__"

@@ -11,7 +11,7 @@ from offline.planned_team_script import SCRIPT
 from rxagents import Agent, Context, PlannedTeam, Workflow
 from rxagents.testing import demo_llm
 
-llm = demo_llm(SCRIPT)
+llm = demo_llm(SCRIPT, delay=0.01)
 
 writer = Agent("writer", llm, "Writes and rewrites texts.", "You write invitations, as you are instructed.")
 reviewer = Agent("reviewer", llm, "Reviews a text. Comes last.", "You review invitations; call your tool.")

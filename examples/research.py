@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from rxagents import Agent, Transcript, Workflow, agent
 from rxagents.testing import demo_llm
 
-llm = demo_llm(SCRIPT)
+llm = demo_llm(SCRIPT, delay=0.01)
 
 
 class Questions(BaseModel):

@@ -7,7 +7,7 @@ conversation  Observable[Item]      Item = MessageStream | Block | StateUpdate |
 agent         Callable[[Observable[Item]], Observable[Item]]       so: source.pipe(agent_a, agent_b)
 workflow      Observable[Item] -> Observable[Marker]    start · delta · function_result · response · end
 
-say("…") ─▶ Agent / Team … ─▶ markers() ─▶ Workflow
+say("…") ─▶ Agent / Team / Sequence / Chain / Loop … ─▶ markers() ─▶ Workflow ─▶ History
                 │
                 └─ LLM: ChatRequest -> Observable[Delta | Completion]
 ```

@@ -92,6 +92,7 @@ def assemble(
         for increment in open_round:
             if len(increment) > 4:
                 for key in TAKEN_BACK & increment.keys():
+                    # a TypedDict knows no key that only a provider has
                     kept.setdefault(key, []).extend(increment[key] or ())  # type: ignore[literal-required]
         steps.append(Message(role=role, content=text or None, name=name, tool_calls=done, metadata=kept))
         steps.extend(Message(role="tool", content=r.result, name=r.name, tool_call_id=r.id) for r in answered)

@@ -29,7 +29,7 @@ class TerminalLines:
 
     Enter sends what was typed. Alt+Enter or Ctrl+Space begins a new line, and so does Enter after a
     backslash. Up and down go through what was sent before, Ctrl-R searches it. Ctrl-C takes back what was
-    typed, Ctrl-D leaves.
+    typed, Ctrl-D leaves, Ctrl-Z leaves it to the shell for a while.
 
     Args:
         history: A file that keeps what was sent, for the next time; None: only this time.
@@ -52,25 +52,27 @@ class TerminalLines:
             _check_file(history)
             kept = FileHistory(os.fspath(history))
         self._hinting = True
-        self._shown = False
+        self._has_keys = False
         self._session: PromptSession[str] = PromptSession(
             history=kept,
             multiline=True,
+            enable_suspend=True,
             key_bindings=self._keys(),
             prompt_continuation=lambda width, line, wrapped: " " * width,
             placeholder=lambda: [("ansibrightblack", _HINT)] if self._hinting else "",
             reserve_space_for_menu=0,
         )
-        self._session.app.after_render += self._note_shown
+        # the terminal gives its keys from before the prompt is drawn, and who sees it may press one
+        self._session.app.before_render += self._note_keys
 
-    def _note_shown(self, _: object) -> None:
-        self._shown = True
+    def _note_keys(self, _: object) -> None:
+        self._has_keys = True
 
     @property
     def reading(self) -> bool:
         """Whether keys come here, and none of them is a signal."""
         app = self._session.app
-        return self._shown and app.is_running and not app.is_done
+        return self._has_keys and app.is_running and not app.is_done
 
     async def ask(self, prompt: str) -> str:
         """What the person sent. What is printed meanwhile stands above it.
@@ -80,7 +82,7 @@ class TerminalLines:
         """
         from prompt_toolkit.patch_stdout import patch_stdout
 
-        self._shown = False
+        self._has_keys = False
         with patch_stdout(raw=True):
             # Ctrl-C comes as a key; the loop, its handlers and its signals are not only ours
             said = await self._session.prompt_async(

@@ -143,9 +143,18 @@ def filled(messages: list[dict[str, Any]], variables: Mapping[str, Any]) -> list
 
 def _filled(message: dict[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
     content = message["content"]
-    if not isinstance(content, str) or PLACE not in content:
-        return message
-    shown = {name: value for name, value in variables.items() if not name.startswith(_HIDDEN)}
+    if isinstance(content, list):
+        parts = [
+            _in_text(part, "text", variables) if part.get("type") == "text" else part for part in content
+        ]
+        return {**message, "content": parts}
+    return _in_text(message, "content", variables)
+
+
+def _in_text(holder: dict[str, Any], key: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+    text = holder.get(key)
+    if not isinstance(text, str) or PLACE not in text:
+        return holder
+    shown = {name: value for name, value in variables.items() if not str(name).startswith(_HIDDEN)}
     known = to_jsonable_python(shown, fallback=str)
-    text = json.dumps(known, ensure_ascii=False)
-    return {**message, "content": content.replace(PLACE, text)}
+    return {**holder, key: text.replace(PLACE, json.dumps(known, ensure_ascii=False))}

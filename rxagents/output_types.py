@@ -9,11 +9,11 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError, create_model
-from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import from_json, to_json
 
 from .errors import ConfigurationError, OutputError
 from .json_texts import json_candidates
+from .plain_schemas import PlainSchema
 from .strict_schemas import resolved, strict_schema, without_gaps
 
 __all__ = ["WRAPPED", "OutputType"]
@@ -49,7 +49,7 @@ class OutputType(Generic[T]):
         self.name = _name_of(type)
         try:
             self._adapter: TypeAdapter[T] = TypeAdapter(type)
-            self.schema = self._adapter.json_schema(schema_generator=_Schema)
+            self.schema = self._adapter.json_schema(schema_generator=PlainSchema)
         except Exception as error:  # pydantic has many, and an annotation may raise anything
             why = str(getattr(error, "message", None) or error or error.__class__.__name__).splitlines()[0]
             raise ConfigurationError(
@@ -134,15 +134,6 @@ class OutputType(Generic[T]):
         if len(lines) > _MOST_ERRORS:
             lines[_MOST_ERRORS:] = [f"… and {len(lines) - _MOST_ERRORS} more"]
         return "\n".join([f"the answer is not of the output type {self.name}:", *lines])
-
-
-class _Schema(GenerateJsonSchema):
-    """Without the titles that repeat the names, and silent about defaults that JSON cannot show."""
-
-    ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012
-
-    def field_title_should_be_set(self, schema: Any) -> bool:
-        return False
 
 
 def _filled(data: Any, text: str, schema: dict[str, Any]) -> str | bytes:

@@ -108,10 +108,10 @@ def within(turn: Turn | None) -> Iterator[None]:
         _turn.reset(token)
 
 
-def asked_so_far() -> list[Set[object]]:
-    """The keys of what was asked in the turns that this code runs in: each pays for it itself."""
+def asked_so_far(turn: Turn | None = None) -> list[Set[object]]:
+    """The keys of all that was asked in a turn, or the one this code runs in: each pays for it itself."""
     known: list[Set[object]] = []
-    turn = current_turn()
+    turn = turn or current_turn()
     while turn is not None:
         known.append(turn.known())
         turn = turn.around

@@ -16,7 +16,7 @@ from reactivex import Observable
 
 from .bridges import from_async
 from .contexts import Context, TurnState, filled
-from .emitters import Emitter, just
+from .emitters import Emitter
 from .errors import AgentError, MaxRoundsError, OutputError
 from .limits import Limit
 from .llm.requests import LLM, ChatRequest, LLMConstraints
@@ -84,12 +84,12 @@ class Rounds:
             transcript: What was heard.
             opened: Gives the messages to begin with.
         """
-        turn = _Turn(self, transcript, opened)
-        # without tools nothing can come beside the message
-        return Emitter(turn.begin) if len(self.toolbox) else just(turn.stream)
+        return Emitter(_Turn(self, transcript, opened).begin)
 
 
 class _Turn:
+    _sink: Sink[Item]
+
     def __init__(
         self, rounds: Rounds, transcript: Transcript, opened: Callable[[Transcript], Awaitable[Opening]]
     ) -> None:
@@ -97,7 +97,6 @@ class _Turn:
         self._opened = opened
         self._heard = transcript
         self._state = TurnState(transcript, self._changed)
-        self._sink: Sink[Item] | None = None
         self.stream = MessageStream(from_async(self._run), name=rounds.agent)
 
     def begin(self, sink: Sink[Item]) -> None:
@@ -110,7 +109,6 @@ class _Turn:
         self._on_loop(self._tell_changes)
 
     def _tell_changes(self) -> None:
-        assert self._sink is not None
         # all that wait: what a thread changed before has perhaps not come to the loop yet
         for change in self._state.untold():
             if self._sink.stopped:
@@ -122,7 +120,6 @@ class _Turn:
                 self._sink.on_next(change)
 
     def _on_loop(self, action: Callable[[], None]) -> None:
-        assert self._sink is not None
         loop = self._sink.loop
         if is_on(loop):
             action()

@@ -16,11 +16,11 @@ from typing import Annotated, Any, NoReturn, Union, get_args, get_origin, get_ty
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
-from pydantic.json_schema import GenerateJsonSchema
 
 from .contexts import Context
 from .docstrings import docstring_of, origin_of, texts_of
 from .errors import ConfigurationError, ToolArgumentsError
+from .plain_schemas import PlainSchema
 from .transcripts import Transcript
 
 __all__ = ["Signature", "fits_as_name"]
@@ -135,18 +135,9 @@ class Signature:
         raise ConfigurationError(f"the tool {self._tool!r}, parameter {parameter!r}: {why}") from cause
 
 
-class _Schema(GenerateJsonSchema):
-    """Without the titles that repeat the names, and silent about defaults that JSON cannot show."""
-
-    ignored_warning_kinds = {"skipped-choice", "non-serializable-default"}  # noqa: RUF012
-
-    def field_title_should_be_set(self, schema: Any) -> bool:
-        return False
-
-
 def _model_and_schema(fields: dict[str, Any]) -> tuple[type[BaseModel], dict[str, Any]]:
     model: type[BaseModel] = create_model("Arguments", __config__=ConfigDict(extra="forbid"), **fields)
-    schema = model.model_json_schema(schema_generator=_Schema)
+    schema = model.model_json_schema(schema_generator=PlainSchema)
     schema.pop("title", None)
     return model, schema
 

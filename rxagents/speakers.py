@@ -36,6 +36,7 @@ class Speaker:
             reply; else as soon as the one before it has begun.
         around: What surrounds the code that says it: a function that gives a context manager.
         unordered: Whether it stands in something unordered.
+        is_paid: Whether somebody else has paid for a Message: said again, it takes nothing.
     """
 
     role: Role = "user"
@@ -43,6 +44,7 @@ class Speaker:
     in_turn: bool = False
     around: Callable[[], AbstractContextManager[None]] | None = None
     unordered: bool = False
+    is_paid: Callable[[Message], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,12 @@ def spoken(thing: Any, speaker: Speaker) -> Message:
     if isinstance(thing, WorkflowInput):
         return thing.to_message()
     if isinstance(thing, Message):
-        unnamed = thing.name is None and speaker.name is not None and thing.role == speaker.role
-        return thing.model_copy(update={"name": speaker.name}) if unnamed else thing
+        changes: dict[str, Any] = {}
+        if thing.name is None and speaker.name is not None and thing.role == speaker.role:
+            changes["name"] = speaker.name
+        if thing.usage is not None and speaker.is_paid is not None and speaker.is_paid(thing):
+            changes["usage"] = None
+        return thing.model_copy(update=changes) if changes else thing
     if "role" in thing or "content" in thing:
         return message_from({"role": speaker.role, "name": speaker.name, **thing})
     if "text" in thing:

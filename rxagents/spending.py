@@ -41,8 +41,11 @@ def beside(items: Iterable[Item], known: Iterable[Set[object]], heard: Iterable[
     for leaf in _leaves(items):
         keys = _keys(leaf)
         if not any(transcript.has(leaf.id) for transcript in heard) and all(map(keys.isdisjoint, known)):
-            usage += (leaf.result.usage if isinstance(leaf, MessageStream) else leaf.usage) or Usage()
-            log += () if isinstance(leaf, MessageStream) else leaf.log
+            if isinstance(leaf, MessageStream):
+                usage += (leaf.result and leaf.result.usage) or Usage()
+            else:
+                usage += leaf.usage or Usage()
+                log += leaf.log
         seen |= keys
     return usage, tuple(log)
 

@@ -181,6 +181,38 @@ def test_ctrl_c_at_the_prompt_takes_back_what_was_typed(terminal: Opened) -> Non
     assert chat.end() == 0
 
 
+def test_ctrl_z_is_the_shells_and_no_text(terminal: Opened) -> None:
+    with OpenAIServer(["Fine."]) as server:
+        chat = terminal(OPENAI_BASE_URL=server.base_url)
+        chat.until("user:")
+        chat.until("leaves")
+        chat.type("\x1a")  # no shell could go on with it, so the system ignores that it would stop
+        chat.until("user:")
+        chat.type("Hello\r")
+        chat.until("assistant: Fine.")
+        chat.until("user:")
+        chat.type("\x04")
+        assert chat.end() == 0
+        assert server.requests[0].body["messages"][-1]["content"] == "Hello"
+
+
+def test_a_ctrl_d_that_is_typed_while_a_reply_comes_is_no_text(terminal: Opened) -> None:
+    with OpenAIServer([Paused(2, "One two three"), "Fine."]) as server:
+        chat = terminal(OPENAI_BASE_URL=server.base_url)
+        chat.until("user:")
+        chat.until("leaves")
+        chat.type("Count!\r")
+        chat.until("assistant: One")
+        chat.type("\x04Again?\r")
+        chat.until("Again?")  # which the terminal has taken, then, and shows by itself
+        server.release()
+        chat.until("assistant: Fine.")
+        chat.until("user:")
+        chat.type("\x04")
+        assert chat.end() == 0
+        assert server.requests[1].body["messages"][-1]["content"] == "Again?"
+
+
 def test_a_signal_at_the_prompt_ends_it_and_gives_the_terminal_back(terminal: Opened) -> None:
     chat = terminal("--delay", "0")
     chat.until("user:")

@@ -365,9 +365,10 @@ def test_the_directory_goes_when_the_model_fails(scratch: Path) -> None:
 def test_the_turn_ends_only_when_its_directory_is_gone(scratch: Path) -> None:
     left: list[tuple[str, int]] = []
 
-    def look(marker: Any) -> None:  # on the loop, which nothing can overtake
-        if marker.mark in ("function_result", "end"):
-            left.append((marker.mark, len(os.listdir(scratch))))
+    def look(marker: Any) -> None:  # on the loop, so that nothing goes on meanwhile
+        mark, _ = marker
+        if mark in ("function_result", "end"):
+            left.append((str(mark), len(os.listdir(scratch))))
 
     async def run() -> None:
         await Workflow(coder(run_python("print(1)"), "Done.")).observe("go").pipe(ops.do_action(look))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from collections.abc import AsyncGenerator
 from typing import Annotated
 
 import pytest
@@ -30,6 +31,7 @@ from rxagents.llm import Call, Reply
 from rxagents.loops import on_dropped
 from rxagents.operators import markers, transcript
 from rxagents.testing import Marbles, OpenAIServer
+from rxagents.values import delta
 
 
 def calling(name: str, **arguments: object) -> Reply:
@@ -67,6 +69,18 @@ def test_only_system_messages_are_filled() -> None:
     llm = asked()
     Workflow(Agent("bot", llm), Conversation(variables={"a": 1})).run("what is __context__?")
     assert llm.requests[0].messages[-1]["content"] == "what is __context__?"
+
+
+def test_a_system_message_of_parts_is_filled_as_well() -> None:
+    llm = asked()
+    parts = [{"type": "text", "text": "Known: __context__."}, {"type": "text", "text": "Be kind."}]
+    given = Conversation([{"role": "system", "content": parts}], variables={"a": 1})
+    Workflow(Agent("bot", llm), given).run("hi")
+    assert llm.requests[0].messages[0]["content"] == [
+        {"type": "text", "text": 'Known: {"a": 1}.'},
+        {"type": "text", "text": "Be kind."},
+    ]
+    assert given[0].content == parts
 
 
 def test_what_json_does_not_know_is_shown_as_its_str() -> None:
@@ -184,6 +198,65 @@ def test_what_a_tool_changes_is_shown_when_it_changes(marbles: Marbles) -> None:
     )
 
 
+@pytest.mark.parametrize("timeout", [None, 4.0])
+def test_what_a_generator_yields_is_shown_when_it_comes(marbles: Marbles, timeout: float | None) -> None:
+    async def dig() -> AsyncGenerator[object]:
+        yield "ten"
+        await asyncio.sleep(3)
+        yield {"deep": 20}
+        await asyncio.sleep(3)
+        yield "found"
+
+    def shown(text: str) -> object:
+        return delta(progress={"id": "call_1", "name": "dig", "content": text})
+
+    bot = Agent("bot", marbles.llm("@dig{}|", "-|"), tools=[Tool(dig, timeout=timeout)])
+    too_late = (
+        "Error: the tool 'dig' did not answer within 4 s\n"
+        "Its work may be half done. Call it again only if that does no harm, or go on without it."
+    )
+    end: list[tuple[int, str, object]] = [
+        (12, "delta", shown("found")),
+        (12, "function_result", {"name": "dig", "result": "found", "id": "call_1"}),
+    ]
+    if timeout:
+        end = [(10, "function_result", {"name": "dig", "result": too_late, "id": "call_1"})]
+    called = [
+        {"id": "call_1", "function": {"arguments": "{}", "name": "dig"}, "type": "function", "index": 0}
+    ]
+    marbles.expect_markers(say("go").pipe(bot, markers()), only=["delta", "function_result"]).to_be(
+        [
+            (0, "delta", delta(tool_calls=called)),
+            (6, "delta", shown("ten")),
+            (9, "delta", shown('{"deep":20}')),
+            *end,
+        ]
+    )
+
+
+def test_a_generator_is_closed_when_its_run_is_cancelled() -> None:
+    async def cancelled() -> None:
+        begun, closed = asyncio.Event(), asyncio.Event()
+
+        async def dig() -> AsyncGenerator[str]:
+            try:
+                yield "ten"
+                begun.set()
+                await asyncio.Event().wait()
+            finally:
+                closed.set()
+
+        workflow = Workflow(Agent("bot", ScriptedLLM([calling("dig"), "ok"]), tools=[dig]))
+        run = workflow.start("go")
+        await asyncio.wait_for(begun.wait(), 5)
+        run.dispose()
+        await asyncio.wait_for(closed.wait(), 5)
+        assert (await run) == "interrupted"
+        assert workflow.conversation[-1].finish_reason == "interrupted"
+
+    asyncio.run(cancelled())
+
+
 def test_a_context_emits_state_updates_and_nothing_else() -> None:
     def bad(context: Context) -> None:
         context.emit("a word")  # type: ignore[arg-type]
@@ -249,9 +322,9 @@ def test_a_variable_has_a_text_for_its_name(key: object) -> None:
 
 def test_any_value_of_a_variable_can_stand_in_a_system_message() -> None:
     llm = asked()
-    given = Conversation(variables={"seats": {(4, "a"): {"Ann"}}})
+    given = Conversation(variables={"seats": {(4, "a"): {"Ann"}}, 5: "five"})  # type: ignore[dict-item]
     Workflow(Agent("bot", llm, system_message="__context__"), given).run("hi")
-    assert llm.requests[0].messages[0]["content"] == '{"seats": {"4,a": ["Ann"]}}'
+    assert llm.requests[0].messages[0]["content"] == '{"seats": {"4,a": ["Ann"]}, "5": "five"}'
 
 
 def test_the_conversation_agrees_with_the_turn_on_which_change_was_the_last() -> None:

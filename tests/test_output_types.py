@@ -268,6 +268,7 @@ def test_a_fence_in_a_string_is_no_fence() -> None:
         (dict[str, int], '{"value": 1}', {"value": 1}),
         (Color, '{"value": "red"}', Color.RED),
         (int | dict[str, int], '{"value": 3}', 3),
+        (int | dict[str, int], '{"value": 3, "x": 4}', {"value": 3, "x": 4}),
         (int | dict[str, str], '{"value": "x"}', {"value": "x"}),
         (Decimal, '{"value": "1.10000000000000000000001"}', Decimal("1.10000000000000000000001")),
     ],

@@ -600,6 +600,89 @@ def test_what_was_set_in_a_fork_is_there_again() -> None:
     assert members.planned[0].messages[0]["content"].endswith("# Feedback\n\nmore\n")
 
 
+def steps_until(workflow: Workflow, number: int) -> bool:
+    """Leaves a run at a marker; whether there was one more."""
+
+    async def run() -> bool:
+        async with workflow.arun_stream("q", state=True) as shown:
+            async for _ in shown:
+                nonlocal number
+                number -= 1
+                if not number:
+                    return True
+        return False
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize(("forked", "nested", "within"), [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 1, 1)])
+def test_left_at_whatever_marker_nobody_who_was_done_is_asked_again(
+    forked: bool, nested: bool, within: bool
+) -> None:
+    asked: list[str] = []
+
+    def answers(id: str, *said: str) -> Callable[[Any], Observable[str]]:
+        return lambda request: asked.append(id) or rx.of(*said)  # type: ignore[func-returns-value]
+
+    def flow() -> PlannedTeam:
+        inner = PlannedTeam("b", [Agent("x", answers("x", "1", "2"))], answers("inner", plan("x")), within)
+        b = inner if nested else Agent("b", answers("b", "1", "2"))
+        a = Agent("a", answers("a", "1", "2"))
+        return team(answers("plan", plan("a", "b", "a")), a, b, fork_conversation=forked)
+
+    everybody = ["plan", "a", *(["inner", "x"] if nested else ["b"]), "a"]
+    for number in range(1, 100):
+        asked.clear()
+        workflow = Workflow(flow())
+        if not steps_until(workflow, number):
+            break
+        conversation = Conversation.from_dict(json.loads(json.dumps(workflow.conversation.to_dict())))
+        if conversation.variables.get("__plan:team", 0) is None:  # the run was over
+            continue
+        before = len(asked)
+        assert Workflow(flow(), conversation).run() == "done"
+        # but for who was being asked
+        assert asked == everybody or asked == asked[:before] + everybody[before - 1 :], number
+    assert number > 20
+
+
+def test_left_while_the_end_is_judged_only_the_judge_is_asked_again() -> None:
+    members = Members(plan("a", "b"))
+    judged: list[str] = []
+
+    async def run() -> Conversation:
+        async def never(heard: Any) -> bool:
+            return await asyncio.Event().wait()
+
+        workflow = Workflow(members.team(repeat_until=never))
+        async with workflow.arun_stream("q") as shown:
+            async for mark, content in shown:
+                if (mark, content) == ("end", "b"):
+                    break
+        return workflow.conversation
+
+    conversation = Conversation.from_dict(asyncio.run(run()).to_dict())
+    members = Members(plan("a"))
+
+    def judge(heard: Any) -> bool:
+        judged.append(heard[-1].text)
+        return len(judged) == 2
+
+    assert Workflow(members.team(repeat_until=judge), conversation).run() == "done"
+    assert judged == ["b1", "a1"]
+    assert (len(members.planned), members.heard["b"]) == (1, [])
+
+
+def test_what_a_member_says_as_the_user_is_part_of_the_plan() -> None:
+    conversation = Conversation(
+        [UserMessage("q"), UserMessage("do a", name="team"), UserMessage("Yes.", name="a")],
+        {"__plan:team": {"steps": json.loads(plan("a", "b"))["plan"], "number": 1, "at": 0, "heard": 2}},
+    )
+    members = Members()
+    assert Workflow(members.team(), conversation).run() == "done"
+    assert members.planned == []
+
+
 def test_the_number_of_plans_is_resumed() -> None:
     members = Members(plan("a"), plan("b"), hangs="b")
     conversation = interrupted(members, repeat_until=lambda heard: False, max_plans=2)

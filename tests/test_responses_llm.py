@@ -633,6 +633,13 @@ def test_parameters_go_out_under_the_names_that_they_have_here(params, expected)
     assert sent(ChatRequest(ASK.messages, params=params)) == rest | expected
 
 
+@pytest.mark.parametrize("more", [{"verbosity": "low"}, {"text": {"verbosity": "low"}}])
+def test_the_response_format_of_a_request_stands_beside_its_other_parameters_of_text(more):
+    format = {"type": "json_schema", "json_schema": SCHEMA}
+    body = sent(ChatRequest(ASK.messages, response_format=format, params=more))
+    assert body["text"] == {"format": {"type": "json_schema", **SCHEMA}, "verbosity": "low"}
+
+
 def test_what_is_only_allowed_with_tools_is_only_sent_with_tools():
     settings = {"tool_choice": "required", "parallel_tool_calls": False}
     assert not settings.keys() & sent(**settings).keys()

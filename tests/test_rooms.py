@@ -20,7 +20,7 @@ PACKAGE = Path(rxagents.__file__).parent
 ROOMS = """
 errors variants places
 increments hash_keys values message_kinds assembly
-strict_schemas json_texts output_types
+plain_schemas strict_schemas json_texts output_types
 type_fields partial_shapes partial_choices partial_types json_reading json_progress
 daemon_executors loops tasks mailboxes async_items schedulers
 sinks emitters inlets work bridges sync_items

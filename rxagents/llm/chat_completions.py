@@ -11,14 +11,12 @@ from urllib.parse import quote
 
 from openai import AsyncAzureOpenAI, AsyncOpenAI
 
+from ..assembly import TAKEN_BACK
 from .chat_stream import ChatStreamDecoder
 from .requests import ChatRequest, LLMConstraints
 from .wire_apis import ONLY_WITH_TOOLS, WireAPI, as_allowed, to_be_sent
 
 __all__ = ["CHAT"]
-
-# What only the Responses API takes back; see `responses_input`.
-_NOT_OF_CHAT = frozenset(("output_items", "phases"))
 
 
 def _body(request: ChatRequest, own: Mapping[str, Any], constraints: LLMConstraints) -> dict[str, Any]:
@@ -38,9 +36,10 @@ def _body(request: ChatRequest, own: Mapping[str, Any], constraints: LLMConstrai
 
 
 def _of_chat(message: dict[str, Any]) -> dict[str, Any]:
-    if _NOT_OF_CHAT.isdisjoint(message):
+    # only the Responses API takes these back; see `responses_input`
+    if TAKEN_BACK.isdisjoint(message):
         return message
-    return {key: value for key, value in message.items() if key not in _NOT_OF_CHAT}
+    return {key: value for key, value in message.items() if key not in TAKEN_BACK}
 
 
 def _path(client: AsyncOpenAI, model: str) -> str:

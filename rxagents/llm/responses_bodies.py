@@ -32,9 +32,8 @@ _STORING = ("background", "conversation", "previous_response_id")
 
 
 def _body(request: ChatRequest, own: Mapping[str, Any], constraints: LLMConstraints) -> dict[str, Any]:
-    params, asked = _moved(own), _moved(request.params)
-    if request.response_format is not None:
-        asked = {"text": {"format": _flat(request.response_format)}} | asked
+    given = {} if request.response_format is None else {"response_format": request.response_format}
+    params, asked = _moved(own), _moved({**given, **request.params})
     tools = [*request.tools, *(asked.pop("tools", params.pop("tools", None)) or ())]
     params.pop("tools", None)
     if not tools:

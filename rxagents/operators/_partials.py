@@ -49,9 +49,10 @@ def partials(
     partials   -h---------hi----(w|)
     ```
 
-    What a token costs does not grow with what is closed already; see `rxagents.json_progress`. Values are
-    shared between items and not to be changed. Of a union of models, one shows when a `Literal` field tells
-    it apart. A field with an `AliasPath`, and keys that the model does not know, come with the whole only.
+    What is closed is neither read nor made again. A token costs what is open around it, a copy of each list
+    included (8 µs among 100 items, 25 among 5,000); see `rxagents.json_progress`. Values are shared between
+    items and not to be changed. Of a union of models, one shows when a `Literal` field tells it apart. A
+    field with an `AliasPath`, and keys that the model does not know, come with the whole only.
 
     Args:
         type: What each answer is: as for `Agent(output_type=…)`.

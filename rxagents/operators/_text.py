@@ -28,7 +28,7 @@ Order = Literal["message", "arrival"]
 def deltas(
     *, order: Order = "message", inputs: bool = False, aside: bool = False
 ) -> Callable[[Observable[Item]], Observable[Delta]]:
-    """The deltas of all messages.
+    """The deltas of all messages. One with the key `restart` says that what its message said before is void.
 
     Completes with the conversation; fails with the first error, after what came before it.
 
@@ -64,6 +64,8 @@ def text(
     separator: str = "\n\n", order: Order = "message", *, inputs: bool = False, aside: bool = False
 ) -> Callable[[Observable[Item]], Observable[str]]:
     """The text of a conversation, token by token: non-empty content only.
+
+    What a message said before it began anew (a `restart`) cannot be taken back here; see `deltas`.
 
     Completes with the conversation; fails with the first error, after what came before it.
 

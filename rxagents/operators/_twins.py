@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
+from dataclasses import replace
 from typing import Any
+from weakref import WeakValueDictionary
 
 from reactivex import Observable
 from reactivex.disposable import CompositeDisposable
@@ -15,6 +17,7 @@ from ..inlets import listen
 from ..places import placed
 from ..replays import Replay
 from ..sinks import Sink
+from ..state_updates import StateUpdate
 from ..streams import MessageStream
 from ..transcripts import Item
 from ..values import Completion
@@ -40,6 +43,12 @@ class Twin(MessageStream):
         super()._settle()
 
 
+class _TwinBlock(Block):
+    def __init__(self, original: Block, inside: Observable[Any]) -> None:
+        super().__init__(original.name, inside, entry=original.entry, catches_stops=original.catches_stops)
+        self.original = original
+
+
 def _completions(original: MessageStream) -> list[Completion]:
     said = original.result
     if original._completions or said is None:
@@ -60,23 +69,28 @@ def replaced(error: Exception, original: Observable[Any]) -> Exception:
 
 def on_messages(remade: Callable[[MessageStream], MessageStream]) -> Operator:
     """Puts a twin in the place of every message of an agent, in all blocks."""
-    return lambda source: Emitter(lambda sink: _Twins(sink, source, remade, in_block=False))
+    return lambda source: Emitter(lambda sink: _Twins(sink, source, remade, WeakValueDictionary()))
 
 
 class _Twins(CompositeDisposable):
-    """Hands on the twins. What came after an original's end comes after the end of its twin."""
+    """Hands on the twins. What came after an original's end comes after the end of its twin.
+
+    What comes twice has one twin: it is said twice, but was paid for once.
+    """
 
     def __init__(
         self,
         sink: Sink[Item],
         source: Observable[Item],
         remade: Callable[[MessageStream], MessageStream],
-        in_block: bool,
+        made: MutableMapping[int, Replay[Any]],
+        in_block: bool = False,
     ) -> None:
         super().__init__()
         self._sink = sink
         self._source = source
         self._remade = remade
+        self._made = made  # of all levels, by the id of the original, which its twin keeps alive
         self._in_block = in_block
         self._open: dict[Replay[Any], Replay[Any]] = {}
         self._waiting: deque[Callable[[], None]] = deque()
@@ -112,20 +126,36 @@ class _Twins(CompositeDisposable):
                 self._waiting.popleft()
 
     def _pass(self, item: Item) -> None:
-        if isinstance(item, MessageStream) and not is_input(item):
-            twin: Replay[Any] = self._remade(item)
-            if self._in_block:
-                # Its block holds the original, so that leaving it would not cancel it.
-                twin.on_end(lambda _: self._let_go(item))
-        elif isinstance(item, Block):
-            inside: Emitter[Item] = Emitter(lambda sink: _Twins(sink, item, self._remade, in_block=True))
-            twin = Block(item.name, inside, entry=item.entry, catches_stops=item.catches_stops)
-        else:
-            self._sink.on_next(item)
+        twin = self._made.get(id(item)) or self._twin(item)
+        if twin is None:
+            self._sink.on_next(self._in_its_words(item) if isinstance(item, StateUpdate) else item)
             return
+        self._made[id(item)] = twin
         self._open[twin] = item
         twin.on_end(lambda ended: self._open.pop(ended, None))
         self._sink.on_next(twin)
+
+    def _twin(self, item: Item) -> Replay[Any] | None:
+        if isinstance(item, MessageStream) and not is_input(item):
+            twin = self._remade(item)
+            if self._in_block:
+                # Its block holds the original, so that leaving it would not cancel it.
+                twin.on_end(lambda _: self._let_go(item))
+            return twin
+        if isinstance(item, Block):
+            inside: Emitter[Item] = Emitter(
+                lambda sink: _Twins(sink, item, self._remade, self._made, in_block=True)
+            )
+            return _TwinBlock(item, inside)
+        return None
+
+    def _in_its_words(self, update: StateUpdate) -> StateUpdate:
+        """The update, with the messages of the twins in place of those that they were made of."""
+        if not update.messages:
+            return update
+        twins = (twin for twin in self._made.values() if isinstance(twin, Twin))
+        made = {id(twin.original.result): twin.result for twin in twins}
+        return replace(update, messages=tuple(made.get(id(said)) or said for said in update.messages))
 
     def _let_go(self, original: MessageStream) -> None:
         if not self._sink.stopped:

@@ -106,30 +106,35 @@ class PlannedRun:
         update = StateUpdate("step", data, messages=(told,) if new else ())
         if self._forks:
             self._add(update)
-            known = set(map(id, self._before))
-            plan = replace(
-                plan,
-                heard=len(self._before),
-                fork=tuple(message for message in self._heard if id(message) not in known),
-                variables=self._changed(),
-            )
-            self._emit(StateUpdate("variables", variables={plan_variable(team.id): plan.to_dict()}))
+            self._keep(plan, self._heard)
         else:
             plan = replace(plan, heard=len(self._heard) + len(update.messages))
             self._add(replace(update, variables={plan_variable(team.id): plan.to_dict()}))
         _log.debug("%s: step %d of %d is %s's", team.id, plan.at + 1, len(plan.steps), step.agent_id)
-        stop, self._heard = await take_turn(team.members[step.agent_id], self._heard, self._say)
+        # who leaves now, or in what follows the last step, resumes behind this one
+        done = partial(self._keep, replace(plan, at=plan.at + 1))
+        stop, self._heard = await take_turn(team.members[step.agent_id], self._heard, self._say, done)
         return stop is not None
+
+    def _keep(self, plan: Unfinished, heard: Transcript) -> None:
+        """Puts into the conversation how far the plan has come."""
+        if self._forks:
+            known = set(map(id, self._before))
+            fork = tuple(message for message in heard if id(message) not in known)
+            plan = replace(plan, heard=len(self._before), fork=fork, variables=self._changed(heard))
+        else:
+            plan = replace(plan, heard=len(heard))
+        self._emit(StateUpdate("variables", variables={plan_variable(self._team.id): plan.to_dict()}))
 
     def _add(self, update: StateUpdate) -> None:
         self._say(update)
         self._heard = self._heard.fold(update)
 
-    def _changed(self) -> dict[str, Any]:
+    def _changed(self, heard: Transcript) -> dict[str, Any]:
         before = self._before.variables
         return {
             name: value
-            for name, value in self._heard.variables.items()
+            for name, value in heard.variables.items()
             if name not in before or before[name] is not value
         }
 

@@ -24,9 +24,20 @@ Condition = Callable[[Transcript], Any]
 
 
 async def take_turn(
-    member: Participant, transcript: Transcript, emit: Emit
+    member: Participant,
+    transcript: Transcript,
+    emit: Emit,
+    on_end: Callable[[Transcript], object] | None = None,
 ) -> tuple[StateUpdate | None, Transcript]:
-    """Lets a member speak, to the end of all it says; gives its stop, if it asked for one."""
+    """Lets a member speak, to the end of all it says; gives its stop, if it asked for one.
+
+    Args:
+        member: Who speaks.
+        transcript: What was said before.
+        emit: Takes what it says.
+        on_end: Called when it has said all, and was neither cut nor asked for a stop, with what was said till
+            then: before any reader hears that it has ended.
+    """
     said: list[Item] = []
     stop: StateUpdate | None = None
 
@@ -39,13 +50,28 @@ async def take_turn(
                 item = said[-1] = replace(item, stop=None)
         emit(item)
 
+    def look(_: object) -> None:
+        nonlocal on_end
+        if on_end is not None and stop is None and all(map(_has_ended_well, said)):
+            told, on_end = on_end, None
+            told(transcript.fold_all(said))
+
     await forward(member(just(transcript)), pass_on)
+    for item in [item for item in said if isinstance(item, Replay)] if on_end is not None else ():
+        item.on_end(look)
+    look(None)
     for item in said:
         if isinstance(item, Replay):
             await until_ended(item)
         if isinstance(item, Scope) and item.escaping_stop is not None:
             stop = item.escaping_stop
     return stop, transcript.fold_all(said)
+
+
+def _has_ended_well(item: Item) -> bool:
+    if isinstance(item, Scope) and item.escaping_stop is not None:
+        return False
+    return not isinstance(item, Replay) or (item.ended and item.error is None and not item.interrupted)
 
 
 def check_condition(what: str, name: str, condition: Condition | None) -> Condition | None:

@@ -25,7 +25,7 @@ class Unfinished:
     Args:
         steps: The plan.
         number: How many plans that makes.
-        at: The step that is going on, from 0.
+        at: The step that is going on, from 0; as many as there are, when the last has ended.
         heard: How many messages the conversation held when that began.
         fork: What was said in the fork, if the members work on one.
         variables: That were set there.
@@ -55,8 +55,9 @@ class Unfinished:
     def of(cls, id: str, members: Sequence[str], conversation: Transcript) -> Unfinished | None:
         """The one that a conversation holds, if it is to be resumed.
 
-        It is not where the user has spoken since: that may be about something else. Nor where it is none
-        for this team, whose members may have changed.
+        It is not where the user has spoken since: that may be about something else. What a member says as
+        the user, and the instructions of a planned team that is one, are part of the plan. Nor is it where
+        it is none for this team, whose members may have changed.
         """
         data = conversation.variables.get(plan_variable(id))
         if not isinstance(data, Mapping):
@@ -72,7 +73,11 @@ class Unfinished:
             )
         except (ValueError, TypeError, KeyError, AttributeError):
             return None
-        since = conversation[plan.heard :]
-        if not 0 <= plan.at < len(plan.steps) or (since and since[-1].role == "user"):
+        if not 0 <= plan.at <= len(plan.steps):
             return None
+        last = conversation[plan.heard :][-1:]
+        if last and last[0].role == "user":
+            name = last[0].name
+            if name not in members and plan_variable(str(name)) not in conversation.variables:
+                return None
         return plan

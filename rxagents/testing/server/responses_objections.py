@@ -20,6 +20,13 @@ _MOVED = {
     "reasoning_effort": "reasoning.effort",
     "verbosity": "text.verbosity",
 }
+_TYPES: dict[str, tuple[type, ...]] = {
+    "input": (str, list),
+    "tools": (list,),
+    "text": (dict,),
+    "reasoning": (dict,),
+    "stream_options": (dict,),
+}
 _INPUTS = ("input", "previous_response_id", "prompt", "conversation")
 _ROLES = ("assistant", "system", "developer", "user")
 _PARTS = ("input_text", "input_image", "input_file", "input_audio")
@@ -44,9 +51,14 @@ def objection(body: Mapping[str, Any]) -> HTTPFault | None:
             "input",
             "missing_required_parameter",
         )
+    for name, types in _TYPES.items():
+        if body.get(name) is not None and not isinstance(body[name], types):
+            return _of_type(name)
     if "include_usage" in (body.get("stream_options") or {}):
         return _unknown("stream_options.include_usage")
     for index, tool in enumerate(body.get("tools") or ()):
+        if not isinstance(tool, dict):
+            return _of_type(f"tools[{index}]")
         if tool.get("type") == "function" and not tool.get("name"):
             return _missing(f"tools[{index}].name")
     items = body.get("input")
@@ -57,7 +69,7 @@ def _of_items(items: list[Any]) -> HTTPFault | None:
     for index, item in enumerate(items):
         place = f"input[{index}]"
         if not isinstance(item, dict):
-            return _refused(f"Invalid type for '{place}': expected an object.", place, "invalid_type")
+            return _of_type(place)
         if item.get("type", "message") == "message" and (fault := _of_message(item, place)):
             return fault
     calls = {item.get("call_id") for item in items if item.get("type") == "function_call"}
@@ -80,9 +92,11 @@ def _of_message(item: Mapping[str, Any], place: str) -> HTTPFault | None:
     if isinstance(content, str):
         return None
     if not isinstance(content, list):
-        return _refused(f"Invalid type for '{place}.content'.", f"{place}.content", "invalid_type")
+        return _of_type(f"{place}.content")
     allowed = _SAID if role == "assistant" else _PARTS
     for index, part in enumerate(content):
+        if not isinstance(part, dict):
+            return _of_type(f"{place}.content[{index}]")
         if part.get("type") not in allowed:
             return _invalid(f"{place}.content[{index}]", part.get("type"), allowed)
     return None
@@ -94,6 +108,10 @@ def _missing(param: str) -> HTTPFault:
 
 def _unknown(param: str) -> HTTPFault:
     return _refused(f"Unknown parameter: '{param}'.", param, "unknown_parameter")
+
+
+def _of_type(param: str) -> HTTPFault:
+    return _refused(f"Invalid type for '{param}'.", param, "invalid_type")
 
 
 def _invalid(param: str, value: object, allowed: tuple[str, ...]) -> HTTPFault:
