@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any, overload
 
@@ -17,13 +17,12 @@ from .emitters import Emitter, just
 from .errors import ConfigurationError
 from .flatten import Speaker, flatten
 from .ordering import concat_eager
-from .own_turns import Reply, Turn, TurnBlock, asked_so_far, turn_items, within
+from .own_turns import Reply, Turn, TurnBlock, turn_items, within
 from .participants import Emit, Participant, hear
 from .replays import Replay
 from .sinks import Sink
 from .streams import MessageStream
 from .transcripts import Item, Transcript
-from .values import Message
 from .walks import message_streams
 
 __all__ = ["FunctionAgent", "LiveAgent", "agent", "as_agent"]
@@ -58,7 +57,12 @@ class FunctionAgent(Participant):
         return TurnBlock(self.id, self._reply(transcript))
 
     def _reply(self, transcript: Transcript) -> Reply:
-        return partial(_replied, self.id, lambda: self._function(transcript), lambda: reversed(transcript))
+        def reply(turn: Turn) -> Observable[Item]:
+            turn.heard = (transcript,)
+            turn.said_before = lambda: reversed(transcript)
+            return _replied(self.id, lambda: self._function(transcript), turn)
+
+        return reply
 
 
 class LiveAgent(Participant):
@@ -97,10 +101,11 @@ class LiveAgent(Participant):
         heard = concat_eager(source, _unfolded)
         messages = Replay[MessageStream](message_streams(heard, inputs=True))
 
-        def newest() -> Iterable[Message | None]:
-            return (stream.result for stream in reversed(messages.items))
+        def reply(turn: Turn) -> Observable[Item]:
+            turn.said_before = lambda: (stream.result for stream in reversed(messages.items))
+            return _replied(self.id, lambda: self._function(messages), turn)
 
-        return partial(_replied, self.id, lambda: self._function(messages), newest)
+        return reply
 
 
 def _unfolded(item: Item) -> Observable[Item]:
@@ -108,20 +113,13 @@ def _unfolded(item: Item) -> Observable[Item]:
     return just(*map(MessageStream.of, item)) if isinstance(item, Transcript) else just(item)
 
 
-def _replied(
-    name: str, reply: Callable[[], Any], heard: Callable[[], Iterable[Message | None]], turn: Turn
-) -> Observable[Item]:
+def _replied(name: str, reply: Callable[[], Any], turn: Turn) -> Observable[Item]:
     around = partial(within, turn)
-
-    def is_paid(message: Message) -> bool:
-        # by the turn in which it was asked, or by whoever said what was heard
-        asked = any(id(message) in known for known in asked_so_far(turn))
-        return asked or any(each is message for each in heard())
 
     def start(sink: Sink[Item]) -> abc.DisposableBase:
         with around():
             thing = reply()
-        speaker = Speaker("assistant", name, in_turn=True, around=around, is_paid=is_paid)
+        speaker = Speaker("assistant", name, in_turn=True, around=around, is_paid=turn.is_paid)
         return flatten(thing, speaker).subscribe(sink)
 
     return Emitter(start)

@@ -24,18 +24,26 @@ from .sinks import Sink
 from .spending import beside, keys_of
 from .state_updates import StateUpdate
 from .transcripts import Item, Transcript
+from .values import Message
 
 __all__ = ["Reply", "Turn", "TurnBlock", "asked_so_far", "current_turn", "turn_items", "within"]
 
 
 class Turn:
-    """What was asked in one turn."""
+    """What was asked in one turn.
+
+    Attributes:
+        heard: What was heard before it.
+        said_before: Gives the messages that were heard until now, the newest first.
+    """
 
     def __init__(self) -> None:
         self.around = current_turn()
         self.asks: list[Asked] = []
         self.ended = False
         self.loop: AbstractEventLoop | None = None
+        self.heard: tuple[Transcript, ...] = ()
+        self.said_before: Callable[[], Iterable[Message | None]] = tuple
         self._unknown: list[Asked] = []
         self._known: set[object] = set()
 
@@ -54,6 +62,11 @@ class Turn:
         self._unknown = open_ones
         return self._known
 
+    def is_paid(self, message: Message) -> bool:
+        """Whether somebody else pays for it: the turn in which it was asked, or who said what was heard."""
+        asked = any(id(message) in known for known in asked_so_far(self))
+        return asked or any(each is message for each in self.said_before())
+
     def end(self, emitted: Iterable[Item]) -> StateUpdate | None:
         """Cuts what was asked and is still open; gives what all of it took beyond what was emitted."""
         self.ended = True
@@ -65,8 +78,8 @@ class Turn:
         for ask in asks:
             ask.report_unheard()
         emitted = list(emitted)
-        heard = [item for item in emitted if isinstance(item, Transcript)]
-        usage, log = beside(asks, [keys_of(emitted)], heard)
+        heard = [*self.heard, *(item for item in emitted if isinstance(item, Transcript))]
+        usage, log = beside(asks, [keys_of(emitted)], heard, self.is_paid)
         return StateUpdate("usage", usage=usage, log=log) if usage or log else None
 
     def _innermost_first(self) -> list[Asked]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from typing import Any
 
 from .blocks import Scope
@@ -10,7 +10,7 @@ from .ledgers import Fold
 from .state_updates import StateUpdate
 from .streams import MessageStream
 from .transcripts import Item, Transcript
-from .values import Usage
+from .values import Message, Usage
 
 __all__ = ["beside", "keys_of"]
 
@@ -26,13 +26,19 @@ def keys_of(items: Iterable[Item]) -> set[object]:
     return {key for leaf in _leaves(items) for key in _keys(leaf)}
 
 
-def beside(items: Iterable[Item], known: Iterable[Set[object]], heard: Iterable[Transcript] = ()) -> Spent:
+def beside(
+    items: Iterable[Item],
+    known: Iterable[Set[object]],
+    heard: Iterable[Transcript] = (),
+    is_paid: Callable[[Message], bool] = lambda _: False,
+) -> Spent:
     """The usage and the log of items, without what is known already.
 
     Args:
         items: What is counted.
         known: The keys of what is counted elsewhere.
         heard: Transcripts that are counted elsewhere.
+        is_paid: Whether a Message, said again among the items, is counted elsewhere.
     """
     seen: set[object] = set()
     known, heard = [seen, *known], list(heard)
@@ -42,7 +48,9 @@ def beside(items: Iterable[Item], known: Iterable[Set[object]], heard: Iterable[
         keys = _keys(leaf)
         if not any(transcript.has(leaf.id) for transcript in heard) and all(map(keys.isdisjoint, known)):
             if isinstance(leaf, MessageStream):
-                usage += (leaf.result and leaf.result.usage) or Usage()
+                again = _said_again(leaf)
+                if again is None or not is_paid(again):
+                    usage += (leaf.result and leaf.result.usage) or Usage()
             else:
                 usage += leaf.usage or Usage()
                 log += leaf.log
@@ -65,6 +73,13 @@ def _leaves(items: Iterable[Item]) -> Iterator[Any]:
             isinstance(item, MessageStream) and item.result is not None
         ):
             yield item
+
+
+def _said_again(stream: MessageStream) -> Message | None:
+    """The Message that it, or what it is a twin of, was made of; None if a model said it."""
+    while getattr(stream, "original", None) is not None:
+        stream = stream.original  # type: ignore[attr-defined]  # of twins only
+    return None if stream._completions else stream.result
 
 
 def _keys(leaf: Any) -> set[object]:

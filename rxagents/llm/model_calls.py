@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from ..assembly import assemble
 from ..journal_values import error_data
 from ..redaction import Redaction
 from ..values import Completion, Delta, Message, delta
+from .listening import How
 from .requests import ChatRequest
 
-__all__ = ["How", "ModelCall", "model_call", "own_settings"]
-
-How = Literal["completed", "interrupted", "error"]
+__all__ = ["ModelCall", "model_call", "own_settings"]
 
 
 @dataclass(frozen=True, slots=True)

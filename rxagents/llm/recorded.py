@@ -7,13 +7,13 @@ from typing import Any, Self
 
 import reactivex as rx
 from reactivex import Observable, abc
-from reactivex.disposable import CompositeDisposable, Disposable, SingleAssignmentDisposable
 
 from ..errors import ConfigurationError
 from ..journal_values import completion_data, delta_data, error_data
 from ..journals import Journal, Timekeeper, timekeeper
 from ..redaction import Redact, Redaction
 from ..values import Completion
+from .listening import How, listened
 from .requests import LLM, ChatRequest, LLMConstraints
 
 __all__ = ["RecordedLLM", "record"]
@@ -59,7 +59,7 @@ class RecordedLLM:
             if self._journal.closed:
                 return answer.subscribe(observer, scheduler=scheduler)
             call = _Call(self, request, timekeeper(scheduler))
-            return _listened(answer, call, observer, scheduler)
+            return listened(answer, call, observer, scheduler)
 
         return rx.create(subscribe)
 
@@ -103,41 +103,12 @@ class _Call:
         elif isinstance(item, str | dict):
             self._write("delta", delta=self._redaction.said(delta_data(item)))
 
-    def end(self, how: str, error: Exception | None = None) -> None:
+    def end(self, how: How, error: Exception | None = None) -> None:
         if not self.ended:
             self.ended = True
             redaction = self._redaction
             said = None if error is None else error_data(error, redaction.text, redaction.value)
             self._write("end", how=how, error=said)
-
-
-def _listened(
-    answer: Observable[Any],
-    call: _Call,
-    observer: abc.ObserverBase[Any],
-    scheduler: abc.SchedulerBase | None,
-) -> abc.DisposableBase:
-    def on_next(item: Any) -> None:
-        call.item(item)
-        observer.on_next(item)
-
-    def on_error(error: Exception) -> None:
-        call.end("error", error)
-        observer.on_error(error)
-
-    def on_completed() -> None:
-        call.end("completed")
-        observer.on_completed()
-
-    inner = SingleAssignmentDisposable()
-    # noted before it is cancelled: what cancelling comes to is nothing that was asked for
-    disposing = CompositeDisposable(Disposable(lambda: call.end("interrupted")), inner)
-    try:
-        inner.disposable = answer.subscribe(on_next, on_error, on_completed, scheduler=scheduler)
-    except Exception as error:
-        call.end("error", error)
-        raise
-    return disposing
 
 
 def record(llm: LLM, path: str | os.PathLike[str], *, redact: Redact | None = None) -> RecordedLLM:
