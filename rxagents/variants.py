@@ -46,10 +46,11 @@ def variant(
     try:
         return kind(*bound.args[1:], **bound.kwargs)
     except TypeError as error:  # as one above it says that gets what this one does not name
-        unknown = [name for name in changes if f"unexpected keyword argument {name!r}" in str(error)]
+        told = ("unexpected keyword argument", "multiple values for argument")
+        unknown = [name for name in changes if any(f"{words} {name!r}" in str(error) for words in told)]
         if not unknown:
             raise
-        names = [each for init in inits for each in _named(init)]
+        names = [each for init in inits for each in _named(init) if each != unknown[0]]
         raise _unknown(what, unknown[0], names) from None
 
 

@@ -291,6 +291,13 @@ def test_a_transform_behind_an_agent_keeps_its_strategy() -> None:
     assert texts(workflow.conversation) == ["q"]
 
 
+def test_a_transform_behind_an_agent_changes_what_its_strategy_lets_enter() -> None:
+    agent = Agent("a", lambda _: rx.of("Hi"), update_strategy=lambda before, said: (*said, *before))
+    workflow = Workflow(lambda source: source.pipe(agent, map_tokens(str.upper)))
+    workflow.run("q")
+    assert texts(workflow.conversation) == ["HI", "q"]
+
+
 def test_what_was_consumed_is_not_passed_on_with_its_drop() -> None:
     change = StateUpdate("update", variables={"a": 1}, messages=(UserMessage("new"),), drop=1)
     seen: list[Any] = []

@@ -74,12 +74,18 @@ def _section(message: Message, *, counted: bool) -> Section:
     if shown:
         del metadata["model"]
     page: dict[str, Any] = {}
-    if not isinstance(content, str):
+    text = _shown(message.text)
+    if not isinstance(content, str) or text != content:
         page["content"] = content
     if not counted:
         page["counted"] = False
     details |= ({"metadata": metadata} if metadata else {}) | ({"on page": page} if page else {})
-    return Section(role, model if shown else None, message.text, details)
+    return Section(role, model if shown else None, text, details)
+
+
+def _shown(text: str) -> str:
+    # half of a surrogate pair is no UTF-8
+    return text.encode(errors="replace").decode()
 
 
 def _message(section: Section) -> Message:
@@ -96,10 +102,12 @@ def _message(section: Section) -> Message:
 
 
 def _content(stored: Any, text: str) -> Any:
-    """The content that was no text, with the text that the page shows for it now."""
+    """The content that a page cannot show, with the text that it shows for it now."""
     if stored is None:
         return text or None
-    if Message(role="user", content=stored).text == text:
+    if _shown(Message(role="user", content=stored).text) == text:
         return stored
+    if isinstance(stored, str):
+        return text
     others = [part for part in stored if part.get("type") != "text"]
     return [{"type": "text", "text": text}, *others]

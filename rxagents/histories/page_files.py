@@ -68,13 +68,11 @@ class PageFile:
                 os.lseek(number, max(0, size - 1), os.SEEK_SET)
                 if os.read(number, 1) not in (b"", b"\n"):
                     text = f"\n{text}"
-                data = text.encode()
-                while data:
-                    data = data[os.write(number, data) :]
+                _write_all(number, text.encode(), size)
             finally:
                 os.close(number)
-            # what somebody else has written in between is still to be read
-            self._stamp = self._stamped() if mine else None
+                # what somebody else has written in between is still to be read
+                self._stamp = self._stamped() if mine else None
 
     def replace(self, text: str) -> None:
         """Begins it anew; a crash leaves either the old or the new.
@@ -109,3 +107,15 @@ class PageFile:
         except OSError as error:
             reason = error.strerror or error
             raise HistoryError(f"the history {self._path!r} cannot be {what}: {reason}") from error
+
+
+def _write_all(number: int, data: bytes, size: int) -> None:
+    written = 0
+    try:
+        while written < len(data):
+            written += os.write(number, data[written:])
+    except OSError:
+        # the disk is full: half a message would be read as one, and come once more with the next write
+        if os.fstat(number).st_size == size + written:
+            os.ftruncate(number, size)
+        raise
