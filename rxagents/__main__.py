@@ -104,7 +104,7 @@ def _demo(parsed: argparse.Namespace) -> int:
 
 def _chat(parsed: argparse.Namespace) -> int:
     from .agents import Agent
-    from .console_users import console_user
+    from .consoles.users import console_user
     from .dialogs import dialog
     from .llm import log_models
     from .places import where, words

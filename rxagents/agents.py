@@ -14,10 +14,10 @@ from .errors import ConfigurationError
 from .limits import Limit
 from .llm.requests import LLM
 from .llm.wire import OthersAs, wire_messages
-from .output_types import OutputType
 from .participants import Participant, check_model
 from .rounds import Opening, Rounds
 from .strategies import ReadingStrategy, check_strategy, read
+from .structured.output_types import OutputType
 from .toolboxes import Toolbox
 from .tools import Tool
 from .transcripts import Item, Transcript

@@ -5,8 +5,8 @@ from __future__ import annotations
 from .agents import Agent
 from .asked import Asked
 from .blocks import Block
-from .coding_agents import LocalCodingAgent
-from .console_users import console_user
+from .coding.coding_agents import LocalCodingAgent
+from .consoles.users import console_user
 from .content_parts import file_part, image_part, text_part
 from .contexts import Context
 from .conversations import Conversation
@@ -26,11 +26,11 @@ from .inputs import WorkflowInput
 from .llm import LLM, AzureOpenAILLM, ChatRequest, LLMConstraints, OpenAILLM, ScriptedLLM
 from .loops import on_dropped
 from .operators import Mark, Marker
-from .partial_types import partial_model
 from .runs import Run, RunResult
 from .state_updates import StateUpdate
 from .strategies import AllMessagesStrategy, Reading
 from .streams import MessageStream
+from .structured.partial_types import partial_model
 from .summaries import SummarizeMessagesStrategy
 from .teams import Chain, Loop, PlannedTeam, Sequence, Team
 from .tools import Tool

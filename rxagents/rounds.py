@@ -22,10 +22,10 @@ from .limits import Limit
 from .llm.requests import LLM, ChatRequest, LLMConstraints
 from .llm.wire import wire_turn
 from .loops import dropped, hop, is_on
-from .output_types import OutputType
 from .participants import Emit, ask
 from .sinks import Sink
 from .streams import MessageStream
+from .structured.output_types import OutputType
 from .toolboxes import Toolbox
 from .transcripts import Item, Transcript
 from .values import Completion, FunctionResult, ToolCall, Usage, delta

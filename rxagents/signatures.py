@@ -26,7 +26,6 @@ from .transcripts import Transcript
 __all__ = ["Signature", "fits_as_name"]
 
 
-
 def fits_as_name(name: str) -> bool:
     """Whether OpenAI's API takes the name for a function: 1 to 64 of `A-Z a-z 0-9 _ -`."""
     return re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) is not None

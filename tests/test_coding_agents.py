@@ -31,12 +31,12 @@ from rxagents import (
     ScriptedLLM,
     Workflow,
 )
+from rxagents.coding.workspaces import Workspace, WorkspaceSettings
 from rxagents.llm import Call
 from rxagents.loops import shared_loop
 from rxagents.operators import until
 from rxagents.tasks import cancelled_tasks_ended
 from rxagents.testing import Marbles, OpenAIServer, VirtualClock
-from rxagents.workspaces import Workspace, WorkspaceSettings
 
 WAIT = 20
 

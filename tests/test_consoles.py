@@ -33,10 +33,10 @@ from rxagents import (
     UserMessage,
     Workflow,
 )
-from rxagents.console_interrupts import Interrupts
-from rxagents.console_lines import TerminalLines, at_terminal
-from rxagents.console_printers import Pen, Printer
-from rxagents.console_users import console_user
+from rxagents.consoles.interrupts import Interrupts
+from rxagents.consoles.lines import TerminalLines, at_terminal
+from rxagents.consoles.printers import Pen, Printer
+from rxagents.consoles.users import console_user
 from rxagents.dialogs import dialog
 from rxagents.emitters import just
 from rxagents.testing import VirtualClock

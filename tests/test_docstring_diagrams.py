@@ -125,7 +125,7 @@ def _(drawn: Diagram) -> None:
     drawn.shows("out", drawn.question().pipe(Agent("bot", drawn.llm())))
 
 
-@of("coding_agents.LocalCodingAgent")
+@of("coding.coding_agents.LocalCodingAgent")
 def _(drawn: Diagram) -> None:
     drawn.shows("out", drawn.question().pipe(LocalCodingAgent("coder", drawn.llm())))
 

@@ -353,6 +353,38 @@ def reported() -> Iterator[list[str]]:
     on_dropped(before)
 
 
+def test_half_a_message_on_a_full_disk_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "chat.md"
+    conversation = MarkdownHistory(path).load()
+    conversation.append(UserMessage("Hi"))
+    before = path.read_bytes()
+    write = os.write
+
+    def half(number: int, data: bytes) -> int:
+        if len(data) < 50:
+            raise OSError(28, "No space left on device")
+        return write(number, data[:-20])
+
+    told: list[str] = []
+    with monkeypatch.context() as full, on_dropped(lambda error, _: told.append(str(error))):
+        full.setattr(os, "write", half)
+        conversation.append(AssistantMessage("Hello. " * 20))
+        assert path.read_bytes() == before
+    assert told == [f"the history {str(path)!r} cannot be written: No space left on device"]
+    conversation.append(UserMessage("Bye"))
+    assert list(MarkdownHistory(path).load()) == list(conversation)
+
+
+def test_what_is_no_utf_8_is_shown_as_a_question_mark_and_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "chat.md"
+    conversation = MarkdownHistory(path).load()
+    conversation.append(AssistantMessage("half \ud83d", name="bot"))
+    assert path.read_text().endswith("\nhalf ?\n")
+    assert list(MarkdownHistory(path).load()) == list(conversation)
+    written(path, path.read_text().replace("half ?", "whole"))
+    assert said(path) == [("assistant", "bot", "whole")]
+
+
 @pytest.mark.drops
 def test_what_cannot_be_written_is_written_later_and_the_run_goes_on(
     tmp_path: Path, reported: list[str]

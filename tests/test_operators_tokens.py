@@ -24,7 +24,17 @@ from rxagents import (
     say,
 )
 from rxagents.emitters import just
-from rxagents.operators import map_tokens, markers, messages, responses, shared, text, transform, until
+from rxagents.operators import (
+    map_tokens,
+    markers,
+    messages,
+    responses,
+    shared,
+    text,
+    transcript,
+    transform,
+    until,
+)
 from rxagents.testing import Marbles
 from rxagents.values import Completion, FunctionResult, delta
 
@@ -467,3 +477,12 @@ def test_a_turn_ends_before_the_next_one_begins(operator: Any, marbles: Marbles)
             *((8, "end", "team"), (8, "result", "max-turns")),
         ]
     )
+
+
+def test_what_is_said_twice_has_one_twin(marbles: Marbles) -> None:
+    said = MessageStream(just("a"), name="bot")
+    block = Block("bot", just(said))
+    twice = just(said, block, said, block).pipe(map_tokens(str.upper))
+    heard = twice.pipe(transcript(), ops.map(lambda found: [message.text for message in found]))
+    marbles.expect(heard).to_be("(x|)", x=["A"])
+    marbles.expect(twice.pipe(ops.to_set(), ops.map(len))).to_be("(n|)", n=2)

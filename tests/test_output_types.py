@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, TypeAdapter, field
 from typing_extensions import TypedDict
 
 from rxagents import AgentError, ConfigurationError, OutputError
-from rxagents.output_types import OutputType
+from rxagents.structured.output_types import OutputType
 
 
 class Line(BaseModel):

@@ -33,9 +33,9 @@ from pydantic_core import to_jsonable_python
 from typing_extensions import TypeAliasType, TypedDict
 
 from rxagents import ConfigurationError, partial_model
-from rxagents.json_progress import JsonProgress
-from rxagents.partial_shapes import ABSENT
-from rxagents.partial_types import shape_of
+from rxagents.structured.json_progress import JsonProgress
+from rxagents.structured.partial_shapes import ABSENT
+from rxagents.structured.partial_types import shape_of
 
 T = TypeVar("T")
 

@@ -16,10 +16,11 @@ from typing import Any, TypeVar
 
 import pytest
 
-from rxagents import ConfigurationError, program_guards
+from rxagents import ConfigurationError
+from rxagents.coding import program_guards
+from rxagents.coding.programs import Program
+from rxagents.coding.run_limits import Outcome, RunLimits
 from rxagents.loops import shared_loop
-from rxagents.programs import Program
-from rxagents.run_limits import Outcome, RunLimits
 from rxagents.testing import VirtualLoop
 
 T = TypeVar("T")
@@ -433,8 +434,8 @@ def test_a_program_that_stops_its_guard_is_no_better_off(program: Callable[..., 
 def test_the_guard_ends_the_program_when_we_are_killed(tmp_path: Path) -> None:
     ours = f"""
 import asyncio, sys
-from rxagents.programs import Program
-from rxagents.run_limits import RunLimits
+from rxagents.coding.programs import Program
+from rxagents.coding.run_limits import RunLimits
 
 async def main():
     program = Program([sys.executable, "-u", "-c", {SLEEPER!r}], directory=".", env={{}}, limits=RunLimits())
@@ -467,7 +468,7 @@ def test_a_guard_that_cannot_do_its_work_says_why(
     program: Callable[..., Program], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "guard.py").write_text("raise OSError('prctl(36) is not allowed here')", encoding="utf-8")
-    monkeypatch.setattr("rxagents.guarded_processes._GUARD", str(tmp_path / "guard.py"))
+    monkeypatch.setattr("rxagents.coding.guarded_processes._GUARD", str(tmp_path / "guard.py"))
     text, outcome = ran(program("print('never')"))
     assert text == ""
     assert outcome is not None
@@ -486,7 +487,7 @@ def test_children_are_found_on_kernels_without_lists_of_them(monkeypatch: pytest
     child = subprocess.Popen(["sleep", "600"])
     try:
         listed = set(program_guards._descendants())
-        monkeypatch.setattr("rxagents.program_guards.os.path.exists", lambda _: False)
+        monkeypatch.setattr("rxagents.coding.program_guards.os.path.exists", lambda _: False)
         assert child.pid in listed
         assert set(program_guards._descendants()) == listed
     finally:
@@ -543,7 +544,7 @@ def test_what_a_system_cannot_keep_is_refused(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_system_without_posix_processes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rxagents.run_limits.os.name", "nt")
+    monkeypatch.setattr("rxagents.coding.run_limits.os.name", "nt")
     monkeypatch.setattr(sys, "platform", "win32")
     try:
         with pytest.raises(ConfigurationError, match=r"this system \(win32\) has none: use WSL"):

@@ -20,8 +20,10 @@ PACKAGE = Path(rxagents.__file__).parent
 ROOMS = """
 errors variants places
 increments hash_keys values message_kinds assembly
-plain_schemas strict_schemas json_texts output_types
-type_fields partial_shapes partial_choices partial_types json_reading json_progress
+plain_schemas
+structured.strict_schemas structured.json_texts structured.output_types structured.type_fields
+structured.partial_shapes structured.partial_choices structured.partial_types structured.json_reading
+structured.json_progress structured
 daemon_executors loops tasks mailboxes async_items schedulers
 sinks emitters inlets work bridges sync_items
 masks redaction journal_values journals
@@ -32,7 +34,8 @@ media_types content_parts inputs
 speakers thing_sources ordering arrivals flatten
 sharing spending walks asked own_turns hearing
 limits threads
-run_limits strays program_guards guarded_processes programs workspaces
+coding.run_limits coding.strays coding.program_guards coding.guarded_processes coding.programs
+coding.workspaces
 llm.requests llm.around llm.listening llm.recorded
 llm.model_calls llm.call_pages llm.call_files llm.logged_models llm.model_logs
 llm.wire llm.replies llm.scripts llm.scripted
@@ -42,10 +45,10 @@ llm.responses_bodies
 llm.client_settings llm.clients llm.failures llm.served_models llm.openai_chat llm.azure_chat llm
 askings selections strategies cuts summaries update_strategies
 contexts docstrings signatures tool_results tools toolboxes
-participants rounds agents coding_agents
+participants rounds agents coding.coding_agents coding
 functions
 prompts users
-console_interrupts console_lines console_printers console_users
+consoles.interrupts consoles.lines consoles.printers consoles.users consoles
 teams._members teams._turns teams._routing teams._team
 teams._loop teams._sequence
 teams._links teams._chain

@@ -73,6 +73,13 @@ class Panel(Participant):
         return just(*(MessageStream(just(voice), name=self.id) for voice in self.voices))
 
 
+class Named(Agent):
+    """Decides its id itself, and passes all else on."""
+
+    def __init__(self, llm: Any, **kwargs: Any) -> None:
+        super().__init__("named", llm, **kwargs)
+
+
 class Loose(Participant):
     """Passes on by name to one that takes no such name."""
 
@@ -148,6 +155,7 @@ def test_functions_operators_teams_and_users_are_varied() -> None:
         (User(), {"temperature": 0}, "<User user>: with_ got 'temperature'"),
         (Team(LLM, [Parrot(1)], "t"), {"member": ()}, "did you mean 'members'"),
         (Loose(id="l"), {"mood": 1}, "<Loose l>: with_ got 'mood'.* made of id, description"),
+        (Named(LLM), {"id": "other"}, "<Named named>: with_ got 'id', .* made of llm, description"),
         (Agent("bot", LLM), {"max_round": 1}, "no argument 'max_round'; did you mean 'max_rounds'"),
         (Agent("bot", LLM), {"max_rounds": 0}, "max_rounds is 0"),
         (Agent("bot", LLM), {"id": "a b"}, "the id 'a b'"),

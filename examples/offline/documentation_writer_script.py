@@ -1,6 +1,5 @@
 """What the models say that write the page."""
 
-
 from rxagents.llm import Call, Rule
 
 from . import Body, asks

@@ -19,8 +19,9 @@ the first header of this one. What a page cannot show (the speaker's name, token
 one's own) stands in a comment below the header, and what belongs to no message (variables, usage, log)
 in a comment of its own. Whoever edits need not mind them: without, it is a plain message.
 
-A line of a message that would be taken for an underline or such a comment has a `\` before it. Blank
-lines around a message do not count; those that the message itself has stand in its comment.
+A line of a message that would be taken for an underline or such a comment has a `\` before it, in a code
+fence too, since a message that was cut may leave one open. Blank lines around a message do not count;
+those that the message itself has stand in its comment.
 """
 
 from __future__ import annotations

@@ -11,13 +11,13 @@ from reactivex import Observable, abc
 from ..emitters import Emitter
 from ..errors import ConfigurationError, OutputError
 from ..inlets import listen
-from ..json_progress import JsonProgress
 from ..ordering import concat_eager
-from ..output_types import WRAPPED, OutputType
-from ..partial_types import shape_of
 from ..places import located
 from ..sinks import Sink
 from ..streams import MessageStream
+from ..structured.json_progress import JsonProgress
+from ..structured.output_types import WRAPPED, OutputType
+from ..structured.partial_types import shape_of
 from ..transcripts import Item
 from ..values import FunctionResult
 from ..walks import message_streams
@@ -50,9 +50,10 @@ def partials(
     ```
 
     What is closed is neither read nor made again. A token costs what is open around it, a copy of each list
-    included (8 µs among 100 items, 25 among 5,000); see `rxagents.json_progress`. Values are shared between
-    items and not to be changed. Of a union of models, one shows when a `Literal` field tells it apart. A
-    field with an `AliasPath`, and keys that the model does not know, come with the whole only.
+    included (8 µs among 100 items, 25 among 5,000); see `rxagents.structured.json_progress`. Values are
+    shared between items and not to be changed. Of a union of models, one shows when a `Literal` field
+    tells it apart. A field with an `AliasPath`, and keys that the model does not know, come with the
+    whole only.
 
     Args:
         type: What each answer is: as for `Agent(output_type=…)`.

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..json_texts import json_candidates
 from ..llm.requests import ChatRequest
+from ..structured.json_texts import json_candidates
 from ..transcripts import Transcript
 from ._routing import filled, history
 

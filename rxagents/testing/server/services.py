@@ -15,9 +15,7 @@ from .scenarios import default_scenario
 __all__ = ["demo_llm"]
 
 
-def demo_llm(
-    script: ScriptSource | None = None, *, model: str | None = None, delay: float = 0.03
-) -> LLM:
+def demo_llm(script: ScriptSource | None = None, *, model: str | None = None, delay: float = 0.03) -> LLM:
     """A model for demos and examples, over real HTTP in any case; one line on stderr says which.
 
     With the `AZURE_OPENAI_*` variables set it is that deployment; with `OPENAI_API_KEY` or

@@ -8,14 +8,14 @@ from asyncio import AbstractEventLoop
 from collections import deque
 from typing import Any
 
-from .emitters import just
-from .inlets import listen
-from .loops import current_loop
-from .places import words
-from .streams import MessageStream
-from .transcripts import Item
-from .values import FunctionResult, Message
-from .walks import message_streams
+from ..emitters import just
+from ..inlets import listen
+from ..loops import current_loop
+from ..places import words
+from ..streams import MessageStream
+from ..transcripts import Item
+from ..values import FunctionResult, Message
+from ..walks import message_streams
 
 __all__ = ["Pen", "Printer"]
 

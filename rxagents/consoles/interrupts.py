@@ -11,9 +11,9 @@ from typing import Any
 
 from reactivex import Observable
 
-from .emitters import Emitter
-from .loops import hop
-from .sinks import Sink
+from ..emitters import Emitter
+from ..loops import hop
+from ..sinks import Sink
 
 __all__ = ["Interrupts"]
 

@@ -13,18 +13,18 @@ from typing import Annotated, Any
 
 from reactivex import Observable
 
-from .agents import Agent
-from .bridges import forward, from_async
-from .contexts import Context
-from .errors import ConfigurationError
-from .llm.requests import LLM
-from .participants import Emit
+from ..agents import Agent
+from ..bridges import forward, from_async
+from ..contexts import Context
+from ..errors import ConfigurationError
+from ..llm.requests import LLM
+from ..participants import Emit
+from ..tasks import to_its_end
+from ..threads import call_in_thread
+from ..toolboxes import Toolbox
+from ..tools import Tool
+from ..transcripts import Item, Transcript
 from .run_limits import RunLimits
-from .tasks import to_its_end
-from .threads import call_in_thread
-from .toolboxes import Toolbox
-from .tools import Tool
-from .transcripts import Item, Transcript
 from .workspaces import Heard, Workspace, WorkspaceSettings
 
 __all__ = ["LocalCodingAgent"]

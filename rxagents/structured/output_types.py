@@ -11,9 +11,9 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError, create_model
 from pydantic_core import from_json, to_json
 
-from .errors import ConfigurationError, OutputError
+from ..errors import ConfigurationError, OutputError
+from ..plain_schemas import PlainSchema
 from .json_texts import json_candidates
-from .plain_schemas import PlainSchema
 from .strict_schemas import resolved, strict_schema, without_gaps
 
 __all__ = ["WRAPPED", "OutputType"]
@@ -65,7 +65,7 @@ class OutputType(Generic[T]):
     def response_format(self) -> dict[str, Any]:
         """The response format of a request, in OpenAI's wire form. Not to be changed.
 
-        Strict where strict mode can say what the type says; see `rxagents.strict_schemas`.
+        Strict where strict mode can say what the type says; see `rxagents.structured.strict_schemas`.
         """
         asked = self._wrapped() if self.is_wrapped else self.schema
         strict = strict_schema(asked)

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 import typing_extensions
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, create_model
 
-from .errors import ConfigurationError
+from ..errors import ConfigurationError
 from .partial_choices import Choice
 from .partial_shapes import RAW, Entries, Fields, Items, Kind, Leaf, Shape, Text
 from .type_fields import TypeField, bare_type, fields_of, inner_type, tags_of

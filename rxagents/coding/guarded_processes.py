@@ -1,6 +1,6 @@
 """One program and its guard, as a thread sees them.
 
-One thread does all that blocks: it starts the guard (`rxagents.program_guards`), reads, and reaps it.
+One thread does all that blocks: it starts the guard (`rxagents.coding.program_guards`), reads, and reaps it.
 So there is no need of a child watcher, and it is the same on every loop in every thread, the virtual
 clock's too, whose time stands still meanwhile. Whatever becomes of the loop, that thread brings the
 program to its end.
@@ -21,8 +21,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from .errors import ConfigurationError
-from .mailboxes import Mailbox
+from ..errors import ConfigurationError
+from ..mailboxes import Mailbox
 from .run_limits import Outcome, RunLimits
 from .strays import MARK, kill_strays
 

@@ -7,15 +7,15 @@ from contextlib import AbstractContextManager
 
 from reactivex import Observable
 
-from .blocks import Block
-from .console_interrupts import Interrupts
-from .console_lines import TerminalLines, at_terminal
-from .console_printers import Pen, Printer
-from .prompts import typed
-from .streams import MessageStream
-from .transcripts import Item, Transcript
-from .users import User
-from .values import Message
+from ..blocks import Block
+from ..prompts import typed
+from ..streams import MessageStream
+from ..transcripts import Item, Transcript
+from ..users import User
+from ..values import Message
+from .interrupts import Interrupts
+from .lines import TerminalLines, at_terminal
+from .printers import Pen, Printer
 
 __all__ = ["ConsoleUser", "console_user"]
 

@@ -6,12 +6,12 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
+from ..loops import dropped
+from ..mailboxes import AsyncBell, Mailbox
+from ..tasks import to_its_end
+from ..threads import call_in_thread
 from .guarded_processes import PATIENCE, GuardedProcess
-from .loops import dropped
-from .mailboxes import AsyncBell, Mailbox
 from .run_limits import Outcome, RunLimits
-from .tasks import to_its_end
-from .threads import call_in_thread
 
 __all__ = ["Program"]
 

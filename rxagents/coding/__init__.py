@@ -1,0 +1,1 @@
+"""Running a model's Python programs: limits, guarded processes, directories, and the agent."""

@@ -1,0 +1,1 @@
+"""Structured output: types as JSON schemas, and instances while their JSON streams."""
