@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, overload
 
 import reactivex as rx
 from reactivex import Observable, abc
+from reactivex import operators as ops
 
 from .blocks import Block
 from .bridges import from_async
@@ -197,12 +198,33 @@ class _NamedOperator(Participant):
         self._operator = operator
 
     def __call__(self, source: Observable[Item]) -> Observable[Item]:
-        # deferred twice: each subscription is a run of its own, and what the operator raises is the block's
-        inside = rx.defer(lambda _: self._operator(source))
-        return rx.defer(lambda _: just(Block(self.id, inside)))
+        # deferred: each subscription is a run of its own, and what the operator raises is the block's
+        return rx.defer(lambda _: just(_OperatorBlock(self.id, self._operator, source)))
 
     def turn(self, transcript: Transcript) -> Observable[Item]:
         return self._operator(just(transcript))
+
+
+class _OperatorBlock(Block):
+    """What an operator makes of a conversation; the transcripts that it heard, it may hand on."""
+
+    def __init__(self, name: str, operator: Operator, source: Observable[Item]) -> None:
+        self._passing: list[Item] = []
+        heard = source if isinstance(source, Replay) else source.pipe(ops.do_action(self._remember))
+        super().__init__(name, rx.defer(lambda _: operator(heard)))
+
+    def _remember(self, item: Item) -> None:
+        if isinstance(item, Transcript | _OperatorBlock):
+            self._passing.append(item)
+
+    @property
+    def heard(self) -> Iterator[Transcript]:
+        """The transcripts, also those that another one handed on to it."""
+        for item in self._passing:
+            if isinstance(item, _OperatorBlock):
+                yield from item.heard
+            else:
+                yield item
 
 
 def as_agent(id: str, operator: Operator, description: str = "") -> Participant:

@@ -64,9 +64,13 @@ async def hear(source: Observable[Item], emit: Emit) -> Heard:
             hold.dispose()
         whole, came = Transcript().fold_all(items), Transcript().fold_all(replays)
         usage, log = came.usage, came.log
-        if (usage or log) and (asked := asked_so_far()):
-            # what was asked in a turn is paid by that turn, whoever hears it
-            usage, log = beside(replays, asked)
+        if usage or log:
+            # What was asked in a turn is paid by that turn, whoever hears it; and what an operator with a
+            # name heard and handed on, by whoever said it.
+            asked = asked_so_far()
+            handed_on = [each for replay in replays for each in getattr(replay, "heard", ())]
+            if asked or handed_on:
+                usage, log = beside(replays, asked, handed_on)
         if usage or came.variables or log:
             # with the values that hold at last: an update between the blocks may have set them again
             variables = {name: whole.variables[name] for name in came.variables}

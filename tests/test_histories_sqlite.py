@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sqlite3
@@ -154,6 +155,18 @@ def test_a_file_holds_many_conversations(tmp_path: Path) -> None:
     with SQLiteHistory(path, "ada") as history:
         assert list(history.load()) == []
     assert repr(history) == f"<SQLiteHistory {path} 'ada'>"
+
+
+def test_to_open_one_writes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "chats.db"
+    for expected in (0, 2, 2):
+        with SQLiteHistory(path) as history:
+            conversation = history.load()
+            with contextlib.closing(sqlite3.connect(path)) as store:
+                assert store.execute("SELECT count(*) FROM items").fetchone() == (expected,)
+            if not expected:
+                conversation.append(UserMessage("Hi"))
+                conversation.update({"order": 214})
 
 
 def test_what_is_read_is_not_followed(tmp_path: Path) -> None:

@@ -504,7 +504,7 @@ def interrupted(members: Members, said: Any = "q", conversation: Any = None, **o
 def test_what_was_interrupted_is_resumed_at_that_step() -> None:
     conversation = interrupted(Members(plan("a", "b", "a"), hangs="b"))
     assert conversation.variables["__plan:team"] == {
-        "steps": json.loads(plan("a", "b", "a"))["plan"], "number": 1, "at": 1, "heard": 4,
+        "steps": json.loads(plan("a", "b", "a"))["plan"], "number": 1, "at": 1, "heard": 3,
     }  # fmt: skip
     members = Members()
     workflow = Workflow(members.team(), conversation)
@@ -671,6 +671,24 @@ def test_left_while_the_end_is_judged_only_the_judge_is_asked_again() -> None:
     assert Workflow(members.team(repeat_until=judge), conversation).run() == "done"
     assert judged == ["b1", "a1"]
     assert (len(members.planned), members.heard["b"]) == (1, [])
+
+
+class Bare:
+    """A member that says no more than that it stops, in no block."""
+
+    id = "b"
+    description = ""
+
+    def __call__(self, source: Observable[Any]) -> Observable[Any]:
+        return rx.of(StateUpdate("enough", stop="enough"))
+
+
+@pytest.mark.parametrize("b", [Bare(), agent(lambda heard: StateUpdate("enough", stop="enough"), id="b")])
+def test_a_step_that_stops_is_not_done(b: Any) -> None:
+    workflow = Workflow(team(lambda request: rx.of(plan("a", "b", "a")), talker("a"), b))
+    shown = [content for mark, content in workflow.run_stream("q", state=True) if mark == "state"]
+    kept = [state["variables"]["__plan:team"] for state in shown if "variables" in state]
+    assert [now and now["at"] for now in kept] == [0, 1, None]
 
 
 def test_what_a_member_says_as_the_user_is_part_of_the_plan() -> None:

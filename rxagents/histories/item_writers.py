@@ -125,8 +125,9 @@ class ItemWriter:
         place = next(frame.places)
 
         def ended(_: Any) -> None:
-            if stream.result is not None:
-                self._add(frame, place, "message", stream.id, lambda: message_data(stream.result))  # type: ignore[arg-type]
+            message = stream.result
+            if message is not None:
+                self._add(frame, place, "message", stream.id, lambda: message_data(message))
 
         stream.on_end(ended)
 

@@ -43,6 +43,7 @@ class PlannedRun:
         self._say = emit
         self._ids = tuple(team.members)
         self._forks = team.fork_conversation
+        self._kept: tuple[int, int] | None = None
         self._code = "done"
         self._log: tuple[tuple[Any, ...], ...] = ()
 
@@ -104,12 +105,9 @@ class PlannedRun:
         new = bool(step.instructions) and not (self._heard and _is_same(self._heard[-1], told))
         data = {"team": team.id, "plan": plan.number, "step": plan.at + 1, **step.to_dict()}
         update = StateUpdate("step", data, messages=(told,) if new else ())
-        if self._forks:
-            self._add(update)
+        if self._kept != (plan.number, plan.at):
             self._keep(plan, self._heard)
-        else:
-            plan = replace(plan, heard=len(self._heard) + len(update.messages))
-            self._add(replace(update, variables={plan_variable(team.id): plan.to_dict()}))
+        self._add(update)
         _log.debug("%s: step %d of %d is %s's", team.id, plan.at + 1, len(plan.steps), step.agent_id)
         # who leaves now, or in what follows the last step, resumes behind this one
         done = partial(self._keep, replace(plan, at=plan.at + 1))
@@ -118,6 +116,7 @@ class PlannedRun:
 
     def _keep(self, plan: Unfinished, heard: Transcript) -> None:
         """Puts into the conversation how far the plan has come."""
+        self._kept = plan.number, plan.at
         if self._forks:
             known = set(map(id, self._before))
             fork = tuple(message for message in heard if id(message) not in known)

@@ -34,7 +34,8 @@ class PlannedTeam(Participant):
     The plan belongs to the run. While it is unfinished, it is in the conversation, as the context
     variable `__plan:<id>`; so a run that was cut or failed is resumed by running on, in another process
     if need be: without another plan, with the step that was interrupted. Unless the user has said
-    something since: then there is a new plan, made in view of what was done.
+    something since: then there is a new plan, made in view of what was done. Planned teams within each
+    other need ids that differ; one that works in the fork of another begins its step anew.
 
     ```
     source   -q-|

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from inspect import isawaitable
@@ -11,6 +12,7 @@ from ..blocks import Scope
 from ..bridges import forward
 from ..emitters import just
 from ..errors import ConfigurationError
+from ..loops import is_on
 from ..participants import Emit, Participant, until_ended
 from ..places import located_as
 from ..replays import Replay
@@ -35,8 +37,8 @@ async def take_turn(
         member: Who speaks.
         transcript: What was said before.
         emit: Takes what it says.
-        on_end: Called when it has said all, and was neither cut nor asked for a stop, with what was said till
-            then: before any reader hears that it has ended.
+        on_end: Called when it has said all, was not cut and asked for no stop, with what was said till then:
+            before any reader hears that it has ended.
     """
     said: list[Item] = []
     stop: StateUpdate | None = None
@@ -50,21 +52,25 @@ async def take_turn(
                 item = said[-1] = replace(item, stop=None)
         emit(item)
 
-    def look(_: object) -> None:
+    loop = asyncio.get_running_loop()
+
+    def look(_: object = None) -> None:
         nonlocal on_end
-        if on_end is not None and stop is None and all(map(_has_ended_well, said)):
+        # what ends on another loop is looked at when this one has heard of it
+        if on_end is not None and is_on(loop) and stop is None and all(map(_has_ended_well, said)):
             told, on_end = on_end, None
             told(transcript.fold_all(said))
 
     await forward(member(just(transcript)), pass_on)
-    for item in [item for item in said if isinstance(item, Replay)] if on_end is not None else ():
-        item.on_end(look)
-    look(None)
+    for item in said:
+        if on_end is not None and isinstance(item, Replay):
+            item.on_end(look)
     for item in said:
         if isinstance(item, Replay):
             await until_ended(item)
         if isinstance(item, Scope) and item.escaping_stop is not None:
             stop = item.escaping_stop
+    look()
     return stop, transcript.fold_all(said)
 
 
