@@ -20,11 +20,12 @@ from .dialogs import dialog
 from .errors import *  # noqa: F403
 from .errors import __all__ as _errors
 from .flatten import say, stream, unordered
-from .functions import agent, as_agent
+from .functions import agent
 from .histories import History, InMemoryHistory, MarkdownHistory, SQLiteHistory
 from .inputs import WorkflowInput
 from .llm import LLM, AzureOpenAILLM, ChatRequest, LLMConstraints, OpenAILLM, ScriptedLLM
 from .loops import on_dropped
+from .named_operators import as_agent
 from .operators import Mark, Marker
 from .runs import Run, RunResult
 from .state_updates import StateUpdate

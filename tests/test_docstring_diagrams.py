@@ -158,7 +158,7 @@ def _(drawn: Diagram) -> None:
     drawn.shows("out", drawn.cold(**said).pipe(echo))
 
 
-@of("functions.as_agent")
+@of("named_operators.as_agent")
 def _(drawn: Diagram) -> None:
     quiet = Agent("quiet", drawn.marbles.llm("Hi-|"))
     loud = as_agent("loud", lambda source: source.pipe(quiet, messages(), map_tokens(str.upper)))

@@ -46,7 +46,7 @@ llm.client_settings llm.clients llm.failures llm.served_models llm.openai_chat l
 askings selections strategies cuts summaries update_strategies
 contexts docstrings signatures tool_results tools toolboxes
 participants rounds agents coding.coding_agents coding
-functions
+functions named_operators
 prompts users
 consoles.interrupts consoles.lines consoles.printers consoles.users consoles
 teams._members teams._turns teams._routing teams._team

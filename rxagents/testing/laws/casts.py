@@ -13,8 +13,8 @@ from typing import Any
 from reactivex import Observable
 
 from ...agents import Agent
-from ...functions import as_agent
 from ...llm.requests import LLM, ChatRequest
+from ...named_operators import as_agent
 from ...participants import Participant
 from ...teams import Team
 from ...tools import Tool

@@ -7,7 +7,7 @@ from typing import Any
 
 import reactivex as rx
 
-from ...functions import as_agent
+from ...named_operators import as_agent
 from ...participants import Participant
 from ...teams import Team
 from .cases import Broken, Case
