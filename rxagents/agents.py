@@ -9,19 +9,19 @@ from typing import Annotated, Any, Self, TypeVar, overload
 
 from reactivex import Observable
 
-from .contexts import Context
+from .engine.limits import Limit
 from .errors import ConfigurationError
-from .limits import Limit
 from .llm.requests import LLM
 from .llm.wire import OthersAs, wire_messages
 from .participants import Participant, check_model
 from .rounds import Opening, Rounds
-from .strategies import ReadingStrategy, check_strategy, read
+from .strategies.readings import ReadingStrategy, check_strategy, read
+from .strategies.updates import UpdateStrategy, check_update, entered
 from .structured.output_types import OutputType
-from .toolboxes import Toolbox
-from .tools import Tool
+from .tooling.contexts import Context
+from .tooling.toolboxes import Toolbox
+from .tooling.tools import Tool
 from .transcripts import Item, Transcript
-from .update_strategies import UpdateStrategy, check_update, entered
 
 __all__ = ["Agent"]
 

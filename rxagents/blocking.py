@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from .engine.loops import is_on, shared_loop
 from .errors import BlockingCallError
-from .loops import is_on, shared_loop
 
 __all__ = ["blockable_loop"]
 

@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 from reactivex import Observable
 
+from .engine.work import defer, together
 from .places import placed
 from .replays import Replay
 from .state_updates import StateUpdate
 from .streams import new_id
-from .work import defer, together
 
 __all__ = ["Block", "Entry", "Scope"]
 

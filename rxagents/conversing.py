@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 
 from reactivex import Observable
 
-from .bridges import forward
-from .emitters import just
+from .engine.bridges import forward
+from .engine.emitters import just
 from .errors import ConfigurationError
 from .participants import Emit, until_ended
 from .replays import Replay

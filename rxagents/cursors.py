@@ -5,7 +5,7 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop
 from typing import Any, Protocol, TypeVar
 
-from .sinks import Sink
+from .engine.sinks import Sink
 
 __all__ = ["Cursor", "Readable"]
 

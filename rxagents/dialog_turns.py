@@ -5,12 +5,12 @@ from __future__ import annotations
 from reactivex import Observable, abc
 from reactivex import operators as ops
 
-from .bridges import forward, from_async
-from .emitters import Emitter
-from .inlets import listen
+from .engine.bridges import forward, from_async
+from .engine.emitters import Emitter
+from .engine.inlets import listen
+from .engine.sinks import Sink
 from .operators import until as cut_at
 from .participants import Emit, Participant
-from .sinks import Sink
 from .teams import Loop
 from .teams._turns import Condition, answer_of, result, take_turn
 from .transcripts import Item, Transcript

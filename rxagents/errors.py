@@ -12,7 +12,7 @@ RxAgentsError
 │   ├── ModelProtocolError               what came is no answer of the API
 │   ├── ModelRequestBlockedError         a real service was asked where tests forbid it
 │   └── ScriptError                      a scripted model has no reply for a request
-├── ToolError                            a tool call failed; told to the model, see `rxagents.toolboxes`
+├── ToolError                            a tool call failed; the model is told: `rxagents.tooling.toolboxes`
 │   ├── UnknownToolError
 │   ├── ToolArgumentsError
 │   ├── ToolTimeoutError

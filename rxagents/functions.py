@@ -9,17 +9,17 @@ from typing import Any, overload
 
 from reactivex import Observable, abc
 
-from .bridges import from_async
-from .docstrings import name_of
-from .emitters import Emitter, just
+from .asking.own_turns import Reply, Turn, TurnBlock, turn_items, within
+from .engine.bridges import from_async
+from .engine.emitters import Emitter, just
+from .engine.sinks import Sink
 from .errors import ConfigurationError
-from .flatten import Speaker, flatten
-from .ordering import concat_eager
-from .own_turns import Reply, Turn, TurnBlock, turn_items, within
 from .participants import Emit, Participant, hear
 from .replays import Replay
-from .sinks import Sink
+from .saying.flatten import Speaker, flatten
+from .saying.ordering import concat_eager
 from .streams import MessageStream
+from .tooling.docstrings import name_of
 from .transcripts import Item, Transcript
 from .walks import message_streams
 

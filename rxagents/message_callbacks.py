@@ -11,10 +11,10 @@ from concurrent.futures import Future
 from typing import Any, TypeAlias
 
 from .blocks import Scope
-from .bridges import from_async
+from .engine.bridges import from_async
+from .engine.loops import dropped
 from .errors import ConfigurationError
 from .ledgers import counts
-from .loops import dropped
 from .places import located_as
 from .state_updates import StateUpdate
 from .streams import MessageStream

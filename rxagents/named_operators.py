@@ -9,7 +9,7 @@ from reactivex import Observable
 from reactivex import operators as ops
 
 from .blocks import Block
-from .emitters import just
+from .engine.emitters import just
 from .errors import ConfigurationError
 from .participants import Participant
 from .replays import Replay

@@ -10,15 +10,15 @@ from typing import Any, Self
 
 from reactivex import Observable
 
-from .asked import Asked
-from .askings import ask
+from .asking.asked import Asked
+from .asking.hearing import Emit, hear, until_ended
+from .asking.own_turns import current_turn, within
 from .blocks import Block
-from .bridges import from_async
+from .engine.bridges import from_async
 from .errors import ConfigurationError
-from .flatten import say
-from .hearing import Emit, hear, until_ended
+from .llm.requesting import ask
 from .llm.requests import LLM
-from .own_turns import current_turn, within
+from .saying.flatten import say
 from .transcripts import Item, Transcript
 from .variants import variant
 

@@ -22,8 +22,8 @@ from types import BuiltinFunctionType
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from .loops import dropped
-from .threads import call_in_thread
+from .engine.loops import dropped
+from .engine.threads import call_in_thread
 
 __all__ = ["is_builtin_input", "not_heard", "typed"]
 

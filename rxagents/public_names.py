@@ -3,44 +3,44 @@
 from __future__ import annotations
 
 from .agents import Agent
-from .asked import Asked
+from .asking.asked import Asked
 from .blocks import Block
 from .coding.coding_agents import LocalCodingAgent
 from .consoles.users import console_user
-from .content_parts import file_part, image_part, text_part
-from .contexts import Context
 from .conversations import Conversation
-from .cuts import (
+from .dialogs import dialog
+from .engine.loops import on_dropped
+from .errors import *  # noqa: F403
+from .errors import __all__ as _errors
+from .functions import agent
+from .histories import History, InMemoryHistory, MarkdownHistory, SQLiteHistory
+from .llm import LLM, AzureOpenAILLM, ChatRequest, LLMConstraints, OpenAILLM, ScriptedLLM
+from .named_operators import as_agent
+from .operators import Mark, Marker
+from .runs import Run, RunResult
+from .saying.content_parts import file_part, image_part, text_part
+from .saying.flatten import say, stream, unordered
+from .saying.inputs import WorkflowInput
+from .state_updates import StateUpdate
+from .strategies.cuts import (
     LastNMessagesStrategy,
     PipelineConversationReadingStrategy,
     TokenBudgetStrategy,
     TopKLastNMessagesStrategy,
 )
-from .dialogs import dialog
-from .errors import *  # noqa: F403
-from .errors import __all__ as _errors
-from .flatten import say, stream, unordered
-from .functions import agent
-from .histories import History, InMemoryHistory, MarkdownHistory, SQLiteHistory
-from .inputs import WorkflowInput
-from .llm import LLM, AzureOpenAILLM, ChatRequest, LLMConstraints, OpenAILLM, ScriptedLLM
-from .loops import on_dropped
-from .named_operators import as_agent
-from .operators import Mark, Marker
-from .runs import Run, RunResult
-from .state_updates import StateUpdate
-from .strategies import AllMessagesStrategy, Reading
-from .streams import MessageStream
-from .structured.partial_types import partial_model
-from .summaries import SummarizeMessagesStrategy
-from .teams import Chain, Loop, PlannedTeam, Sequence, Team
-from .tools import Tool
-from .transcripts import Transcript
-from .update_strategies import (
+from .strategies.readings import AllMessagesStrategy, Reading
+from .strategies.summaries import SummarizeMessagesStrategy
+from .strategies.updates import (
     AppendMessagesUpdateStrategy,
     NoopUpdateStrategy,
     ReplaceLastMessageUpdateStrategy,
 )
+from .streams import MessageStream
+from .structured.partial_types import partial_model
+from .teams import Chain, Loop, PlannedTeam, Sequence, Team
+from .tooling.contexts import Context
+from .tooling.tools import Tool
+from .transcripts import Transcript
 from .users import User
 from .values import (
     AssistantMessage,

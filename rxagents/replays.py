@@ -10,13 +10,13 @@ from typing import Any, NoReturn, TypeVar
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
-from .async_items import AsyncItems
 from .cursors import Cursor
+from .engine.async_items import AsyncItems
+from .engine.inlets import listen
+from .engine.loops import current_loop, dropped, enqueued, hop, is_on, let_go, retain
+from .engine.work import together
 from .errors import RunCancelledError
-from .inlets import listen
-from .loops import current_loop, dropped, enqueued, hop, is_on, let_go, retain
 from .places import where
-from .work import together
 
 __all__ = ["Replay"]
 

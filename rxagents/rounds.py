@@ -14,22 +14,22 @@ from typing import Any
 
 from reactivex import Observable
 
-from .bridges import from_async
-from .contexts import Context, TurnState, filled
-from .emitters import Emitter
+from .engine.bridges import from_async
+from .engine.emitters import Emitter
+from .engine.limits import Limit
+from .engine.loops import dropped, hop, is_on
+from .engine.sinks import Sink
+from .engine.work import defer
 from .errors import AgentError, MaxRoundsError, OutputError
-from .limits import Limit
 from .llm.requests import LLM, ChatRequest, LLMConstraints
 from .llm.wire import wire_turn
-from .loops import dropped, hop, is_on
 from .participants import Emit, ask
-from .sinks import Sink
 from .streams import MessageStream
 from .structured.output_types import OutputType
-from .toolboxes import Toolbox
+from .tooling.contexts import Context, TurnState, filled
+from .tooling.toolboxes import Toolbox
 from .transcripts import Item, Transcript
 from .values import Completion, FunctionResult, ToolCall, Usage, delta
-from .work import defer
 
 __all__ = ["Opening", "Rounds"]
 

@@ -10,7 +10,7 @@ from typing import Any
 from reactivex import Observable
 
 from .conversations import Conversation
-from .loops import is_on, retain, shared_loop
+from .engine.loops import is_on, retain, shared_loop
 from .operators import Marker, Shared, answer, markers
 from .participants import until_ended
 from .replays import Replay

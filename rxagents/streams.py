@@ -10,12 +10,12 @@ from pydantic_core import to_jsonable_python
 from reactivex import Observable
 
 from .assembly import assemble
-from .emitters import Emitter
+from .engine.emitters import Emitter
+from .engine.inlets import listen
+from .engine.sinks import Sink
 from .errors import InputError
-from .inlets import listen
 from .message_kinds import PLAIN, MessageKind
 from .replays import Replay
-from .sinks import Sink
 from .values import Completion, Delta, FunctionResult, Message, Role, delta
 
 __all__ = ["MessageStream", "new_id"]

@@ -10,15 +10,15 @@ from typing import Any, Literal
 
 from reactivex import Observable
 
-from .bridges import from_async
-from .emitters import just
+from .engine.bridges import from_async
+from .engine.emitters import just
+from .engine.threads import call_in_thread
 from .errors import ConfigurationError, InputError
 from .participants import Emit, Participant
 from .places import located
 from .prompts import is_builtin_input, not_heard, typed
 from .state_updates import StateUpdate
 from .streams import MessageStream
-from .threads import call_in_thread
 from .transcripts import Item, Transcript
 
 __all__ = ["User"]

@@ -16,14 +16,14 @@ from reactivex import Observable
 from reactivex.disposable import CompositeDisposable
 
 from .blocks import Block
-from .emitters import Emitter
-from .inlets import listen
-from .sinks import Sink
+from .engine.emitters import Emitter
+from .engine.inlets import listen
+from .engine.sinks import Sink
+from .engine.work import afterwards
 from .state_updates import StateUpdate
 from .streams import MessageStream
 from .transcripts import Item, counts
 from .values import Message
-from .work import afterwards
 
 __all__ = ["Visitor", "Walk", "is_input", "last_message", "message_streams"]
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Generic, Protocol, TypeVar
 
 from .blocks import Scope
+from .engine.loops import hop, is_on
 from .ledgers import Fold
-from .loops import hop, is_on
 from .state_updates import StateUpdate
 from .streams import MessageStream
 from .transcripts import Item, Transcript

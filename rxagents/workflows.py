@@ -11,27 +11,27 @@ from typing import Any
 from reactivex import Observable
 from reactivex.disposable import CompositeDisposable, Disposable
 
-from .async_items import AsyncItems
 from .blocking import blockable_loop
-from .bridges import from_async
 from .conversations import Conversation
 from .conversing import Askable, checked, converse
-from .emitters import Emitter
+from .engine.async_items import AsyncItems
+from .engine.bridges import from_async
+from .engine.emitters import Emitter
+from .engine.loops import current_loop
+from .engine.sinks import Sink
+from .engine.sync_items import SyncItems
+from .engine.tasks import cancelled_tasks_ended
 from .errors import WorkflowBusyError
-from .flatten import say
 from .histories.protocol import History
 from .keeping import Keeping
-from .loops import current_loop
 from .message_callbacks import OnMessage
 from .operators import Marker
 from .participants import Emit
-from .recorders import Recorder
-from .redaction import Redact
+from .recording.recorders import Recorder
+from .recording.redaction import Redact
 from .runs import Run, RunResult
+from .saying.flatten import say
 from .seats import Seat
-from .sinks import Sink
-from .sync_items import SyncItems
-from .tasks import cancelled_tasks_ended
 from .transcripts import Item
 from .values import SystemMessage
 
@@ -194,8 +194,8 @@ class Workflow:
     def record(self, path: str | os.PathLike[str], *, redact: Redact | None = None) -> Recorder:
         """Writes each run that begins from now on to a file, with what its models were asked.
 
-        Blocks, messages token by token, tool results, state, and the requests of all its models, as
-        they come; see `rxagents.journals` for the form and `rxagents.redaction` for what is left out.
+        Blocks, messages token by token, tool results, state, and the requests of all its models, as they
+        come; see `rxagents.recording.journals`, and `rxagents.recording.redaction` for what is left out.
         `rxagents.testing.replay` answers from it for the whole team. It changes nothing in a run.
 
         Args:

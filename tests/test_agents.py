@@ -32,7 +32,7 @@ from rxagents import (
     Workflow,
     say,
 )
-from rxagents.emitters import just
+from rxagents.engine.emitters import just
 from rxagents.llm.replies import Call, Reply
 from rxagents.operators import answer, markers, messages, responses, text, transcript, until
 from rxagents.testing import Marbles, virtual

@@ -28,7 +28,7 @@ from rxagents import (
     say,
     stream,
 )
-from rxagents.asked import Asked
+from rxagents.asking.asked import Asked
 from rxagents.llm.replies import Reply
 from rxagents.operators import answer, map_tokens, markers, messages, responses, text, transcript, until
 from rxagents.testing import Marbles

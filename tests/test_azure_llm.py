@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI
 
-from rxagents.bridges import forward
+from rxagents.engine.bridges import forward
 from rxagents.errors import ConfigurationError, ModelConnectionError, ModelStatusError, RxAgentsError
 from rxagents.llm.azure_chat import AzureOpenAILLM
 from rxagents.llm.openai_chat import OpenAILLM

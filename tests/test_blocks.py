@@ -18,8 +18,8 @@ from reactivex import operators as ops
 
 from rxagents import Block, MessageStream, StateUpdate, Usage
 from rxagents.blocks import Scope
-from rxagents.emitters import just
-from rxagents.loops import shared_loop
+from rxagents.engine.emitters import just
+from rxagents.engine.loops import shared_loop
 from rxagents.operators import text
 from rxagents.participants import until_ended
 from rxagents.places import where

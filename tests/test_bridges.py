@@ -20,14 +20,14 @@ from reactivex import operators as ops
 from reactivex.disposable import Disposable
 from reactivex.subject import Subject
 
-from rxagents.async_items import AsyncItems
-from rxagents.bridges import forward, from_async, from_async_iterable
-from rxagents.emitters import Emitter, just
+from rxagents.engine.async_items import AsyncItems
+from rxagents.engine.bridges import forward, from_async, from_async_iterable
+from rxagents.engine.emitters import Emitter, just
+from rxagents.engine.loops import on_dropped, shared_loop
+from rxagents.engine.sinks import Sink
+from rxagents.engine.sync_items import SyncItems
 from rxagents.errors import BlockingCallError, RunCancelledError
-from rxagents.loops import on_dropped, shared_loop
 from rxagents.replays import Replay
-from rxagents.sinks import Sink
-from rxagents.sync_items import SyncItems
 from rxagents.testing import Marbles, virtual
 
 
@@ -548,9 +548,9 @@ def test_ctrl_c_disposes_and_the_program_ends(where: str, kept: str) -> None:
     program = textwrap.dedent(
         f"""
         import signal
-        from rxagents.sync_items import SyncItems
-        from rxagents.loops import shared_loop
-        from rxagents.emitters import Emitter
+        from rxagents.engine.sync_items import SyncItems
+        from rxagents.engine.loops import shared_loop
+        from rxagents.engine.emitters import Emitter
 
         # where a shell starts this in the background, Ctrl-C is switched off
         signal.signal(signal.SIGINT, signal.default_int_handler)

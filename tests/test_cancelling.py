@@ -15,9 +15,9 @@ import reactivex as rx
 from reactivex import operators as rx_ops
 
 from rxagents import Agent, ChatRequest, OpenAILLM, Workflow
-from rxagents.async_items import AsyncItems
+from rxagents.engine.async_items import AsyncItems
+from rxagents.engine.loops import shared_loop
 from rxagents.llm import Call, Reply
-from rxagents.loops import shared_loop
 from rxagents.operators import until
 from rxagents.testing import OpenAIServer, Paused
 

@@ -31,7 +31,7 @@ from rxagents import (
     as_agent,
     say,
 )
-from rxagents.emitters import just
+from rxagents.engine.emitters import just
 from rxagents.llm import Reply
 from rxagents.operators import answer, map_tokens, markers, messages, transcript, until
 from rxagents.replays import Replay

@@ -21,10 +21,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rxagents.engine.threads import call_in_thread
 from rxagents.errors import BlockingCallError, ConfigurationError, NoRealTimeError, RxAgentsError
 from rxagents.testing.clock import StubbornTaskError, VirtualClock, virtual, virtual_loop
 from rxagents.testing.clock.virtual_loop import EndlessInstantError, NothingToWaitForError, VirtualLoop
-from rxagents.threads import call_in_thread
 
 
 @pytest.fixture

@@ -32,10 +32,10 @@ from rxagents import (
     Workflow,
 )
 from rxagents.coding.workspaces import Workspace, WorkspaceSettings
+from rxagents.engine.loops import shared_loop
+from rxagents.engine.tasks import cancelled_tasks_ended
 from rxagents.llm import Call
-from rxagents.loops import shared_loop
 from rxagents.operators import until
-from rxagents.tasks import cancelled_tasks_ended
 from rxagents.testing import Marbles, OpenAIServer, VirtualClock
 
 WAIT = 20

@@ -38,7 +38,7 @@ from rxagents.consoles.lines import TerminalLines, at_terminal
 from rxagents.consoles.printers import Pen, Printer
 from rxagents.consoles.users import console_user
 from rxagents.dialogs import dialog
-from rxagents.emitters import just
+from rxagents.engine.emitters import just
 from rxagents.testing import VirtualClock
 from rxagents.values import delta
 
@@ -455,7 +455,7 @@ def no() -> bool:
 
 def wait_until(condition: Callable[[], bool]) -> bool:
     """Waits for what the shared loop does, on the shared loop."""
-    from rxagents.loops import hop, shared_loop
+    from rxagents.engine.loops import hop, shared_loop
 
     for _ in range(1000):
         if condition():

@@ -26,9 +26,9 @@ from rxagents import (
     agent,
     say,
 )
+from rxagents.engine.loops import on_dropped
 from rxagents.ledgers import Ledger
 from rxagents.llm import Call, Reply
-from rxagents.loops import on_dropped
 from rxagents.operators import markers, transcript
 from rxagents.testing import Marbles, OpenAIServer
 from rxagents.values import delta

@@ -22,7 +22,7 @@ from rxagents import (
     Usage,
     UserMessage,
 )
-from rxagents.emitters import just
+from rxagents.engine.emitters import just
 from rxagents.testing import Marbles
 from rxagents.values import ToolCall
 

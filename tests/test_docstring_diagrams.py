@@ -38,7 +38,6 @@ from rxagents import (
     say,
     unordered,
 )
-from rxagents.arrivals import Later, as_they_come
 from rxagents.operators import (
     answer,
     deltas,
@@ -59,8 +58,9 @@ from rxagents.operators import (
     transform,
     until,
 )
-from rxagents.ordering import concat_eager
 from rxagents.replays import Replay
+from rxagents.saying.arrivals import Later, as_they_come
+from rxagents.saying.ordering import concat_eager
 from rxagents.testing import Marbles
 
 PACKAGE = Path(rxagents.__file__).parent
@@ -165,17 +165,17 @@ def _(drawn: Diagram) -> None:
     drawn.shows("out", drawn.question().pipe(loud))
 
 
-@of("flatten.say")
+@of("saying.flatten.say")
 def _(drawn: Diagram) -> None:
     drawn.shows("out", say("a", ["b", drawn.cold("later")]))
 
 
-@of("flatten.unordered")
+@of("saying.flatten.unordered")
 def _(drawn: Diagram) -> None:
     drawn.shows("out", say(unordered(drawn.cold("a"), drawn.cold("b")), "z"))
 
 
-@of("arrivals.as_they_come")
+@of("saying.arrivals.as_they_come")
 def _(drawn: Diagram) -> None:
     def parts(thing: Any) -> list[Any]:
         return [thing] if isinstance(thing, MessageStream) else [Later(thing)]
@@ -183,14 +183,14 @@ def _(drawn: Diagram) -> None:
     drawn.shows("out", as_they_come([drawn.cold("a"), drawn.cold("b")], parts))
 
 
-@of("asked.Asked")
+@of("asking.asked.Asked")
 def _(drawn: Diagram) -> None:
     asked = Agent("bot", drawn.llm()).ask("q")
     drawn.shows("asked", asked)
     drawn.shows("answer", asked.pipe(answer()))
 
 
-@of("flatten.stream")
+@of("saying.flatten.stream")
 @of("streams.MessageStream")
 def _(drawn: Diagram) -> None:
     message = drawn.message("source")
@@ -411,7 +411,7 @@ def _(drawn: Diagram) -> None:
     drawn.marbles.expect(nobody, state=True, words=True).to_be(drawn.whole("unattended"))
 
 
-@of("ordering.concat_eager")
+@of("saying.ordering.concat_eager")
 def _(drawn: Diagram) -> None:
     drawn.shows("together", concat_eager(rx.of(drawn.cold("a"), drawn.cold("b"))), words=None)
 

@@ -34,7 +34,7 @@ from rxagents import (
     say,
     stream,
 )
-from rxagents.flatten import Speaker, flatten
+from rxagents.saying.flatten import Speaker, flatten
 from rxagents.testing import Marbles, virtual
 from rxagents.values import delta
 

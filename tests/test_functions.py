@@ -34,7 +34,7 @@ from rxagents import (
     say,
     stream,
 )
-from rxagents.emitters import just
+from rxagents.engine.emitters import just
 from rxagents.llm.replies import Reply
 from rxagents.operators import map_tokens, markers, responses, text, transcript, until
 from rxagents.replays import Replay

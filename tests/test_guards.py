@@ -16,7 +16,7 @@ import pytest
 from openai import AsyncAzureOpenAI, AsyncOpenAI, AzureOpenAI, OpenAI
 
 from rxagents import Agent, AzureOpenAILLM, ModelError, ModelRequestBlockedError, OpenAILLM, Workflow
-from rxagents.bridges import forward
+from rxagents.engine.bridges import forward
 from rxagents.llm import ChatRequest
 from rxagents.testing import OpenAIServer, VirtualClock
 from rxagents.testing.guards import block_model_requests

@@ -35,7 +35,7 @@ from rxagents import (
     WorkflowBusyError,
     on_dropped,
 )
-from rxagents.emitters import just
+from rxagents.engine.emitters import just
 from rxagents.llm import Reply
 from rxagents.testing import Dropped, Marbles, OpenAIServer
 from rxagents.values import ToolCall

@@ -273,7 +273,7 @@ def test_each_message_is_there_when_it_has_ended_and_all_before_it_have(
 
 
 def quick_after_slow(slow: Any, quick: Any) -> Any:
-    from rxagents.emitters import just
+    from rxagents.engine.emitters import just
 
     return just(slow, quick)
 

@@ -30,7 +30,7 @@ from rxagents import (
     Workflow,
     on_dropped,
 )
-from rxagents.emitters import just
+from rxagents.engine.emitters import just
 from rxagents.testing import OpenAIServer
 
 from .listening import heard

@@ -73,7 +73,7 @@ def test_asking_for_what_no_package_exports_imports_nothing() -> None:
 
 FIRST = [
     ("from rxagents import Agent; print(Agent.__module__)", "rxagents.agents"),
-    ("from rxagents import *; print(say.__module__, ModelError.__name__)", "rxagents.flatten ModelError"),
+    ("from rxagents import *; print(Team.__name__, ModelError.__name__)", "Team ModelError"),
     ("import rxagents; print(len(rxagents.__all__) > 50, 'Agent' in vars(rxagents))", "True True"),
     ("import rxagents; print({*rxagents.__all__, 'llm', 'errors'} <= {*dir(rxagents)})", "True"),
     ("import rxagents; print(rxagents.operators.text.__module__)", "rxagents.operators._text"),

@@ -31,9 +31,9 @@ from rxagents import (
     say,
     text_part,
 )
-from rxagents.content_parts import MAX_FILE_BYTES, MAX_IMAGE_BYTES
-from rxagents.media_types import file_media_type, image_media_type
 from rxagents.operators import markers, messages, responses, text, transcript
+from rxagents.saying.content_parts import MAX_FILE_BYTES, MAX_IMAGE_BYTES
+from rxagents.saying.media_types import file_media_type, image_media_type
 from rxagents.testing import OpenAIServer, draw, virtual
 
 PNG = b64decode(

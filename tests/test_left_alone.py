@@ -15,7 +15,7 @@ from reactivex.disposable import Disposable
 import rxagents
 from rxagents import Agent, OpenAILLM, ScriptedLLM, StateUpdate, Team, User, Workflow, agent, as_agent, say
 from rxagents.blocks import Block
-from rxagents.emitters import just
+from rxagents.engine.emitters import just
 from rxagents.operators import answer, deltas, messages, responses, text
 from rxagents.testing import HTTPFault, Marbles, OpenAIServer
 

@@ -15,9 +15,9 @@ import reactivex as rx
 from reactivex import operators as ops
 from reactivex.internal.constants import UTC_ZERO
 
-from rxagents import loops
-from rxagents.bridges import from_async
-from rxagents.loops import (
+from rxagents.engine import loops
+from rxagents.engine.bridges import from_async
+from rxagents.engine.loops import (
     current_loop,
     dropped,
     enqueued,
@@ -28,7 +28,7 @@ from rxagents.loops import (
     shared_loop,
     trampolined,
 )
-from rxagents.schedulers import LoopScheduler
+from rxagents.engine.schedulers import LoopScheduler
 from rxagents.testing import Marbles, VirtualClock, virtual
 
 
@@ -117,7 +117,7 @@ def test_what_is_retained_on_another_loop_counts_for_nothing() -> None:
 
 
 def test_what_is_subscribed_on_the_shared_loop_is_counted_until_it_is_disposed() -> None:
-    from rxagents.emitters import Emitter
+    from rxagents.engine.emitters import Emitter
 
     def count() -> int:
         assert loops._shared is not None
@@ -295,7 +295,7 @@ def test_a_script_that_ends_in_subscribe_print_prints_all_and_exits() -> None:
 def test_a_script_that_never_subscribes_exits() -> None:
     code, out, err = script(f"{AGENT}\n    say('Hello').pipe(agent1, text())")
     assert (code, out, err) == (0, "", "")
-    code, out, err = script("from rxagents.loops import shared_loop; shared_loop()")
+    code, out, err = script("from rxagents.engine.loops import shared_loop; shared_loop()")
     assert (code, out, err) == (0, "", "")
 
 
@@ -375,8 +375,8 @@ def test_an_endless_iterator_of_the_main_thread_does_not_keep_the_script_alive()
     code, out, err = script(
         AGENT
         + """
-    from rxagents.sync_items import SyncItems
-    from rxagents.loops import shared_loop
+    from rxagents.engine.sync_items import SyncItems
+    from rxagents.engine.loops import shared_loop
     from rxagents.replays import Replay
     items = SyncItems(Replay(rx.concat(rx.of("a"), rx.never())), shared_loop())
     print(next(items))

@@ -31,7 +31,7 @@ from rxagents import (
     as_agent,
     say,
 )
-from rxagents.emitters import just
+from rxagents.engine.emitters import just
 from rxagents.operators import markers, text, transcript, until
 from rxagents.testing import Marbles, OpenAIServer
 

@@ -32,9 +32,9 @@ from rxagents import (
     on_dropped,
 )
 from rxagents.demo import QUESTION, order_team
+from rxagents.engine.loops import hop, shared_loop
 from rxagents.llm import Call, ChatRequest, ModelCall, Reply, log_models, logged
 from rxagents.llm.call_pages import page
-from rxagents.loops import hop, shared_loop
 from rxagents.testing import HTTPFault, OpenAIServer, Paused, VirtualClock, order_scenario, virtual
 from rxagents.values import delta
 

@@ -28,8 +28,8 @@ from rxagents import (
     on_dropped,
     stream,
 )
-from rxagents.emitters import just
-from rxagents.loops import shared_loop
+from rxagents.engine.emitters import just
+from rxagents.engine.loops import shared_loop
 from rxagents.places import where
 from rxagents.testing import Dropped, Marbles, OpenAIServer
 

@@ -20,7 +20,9 @@ import pytest
 from openai import APITimeoutError, AsyncOpenAI, OpenAI
 from pydantic import BaseModel
 
-from rxagents.bridges import forward
+from rxagents.engine.bridges import forward
+from rxagents.engine.loops import shared_loop
+from rxagents.engine.tasks import cancelled_tasks_ended
 from rxagents.errors import (
     ConfigurationError,
     ModelConnectionError,
@@ -34,8 +36,6 @@ from rxagents.llm.failures import model_error
 from rxagents.llm.openai_chat import OpenAILLM
 from rxagents.llm.replies import Call
 from rxagents.llm.requests import LLM, ChatRequest, LLMConstraints
-from rxagents.loops import shared_loop
-from rxagents.tasks import cancelled_tasks_ended
 from rxagents.testing.server.faults import Dropped, HTTPFault, Malformed, Paused, Raw, Stalled
 from rxagents.testing.server.openai_server import OpenAIServer
 from rxagents.values import Completion, Usage, delta
@@ -838,7 +838,7 @@ def test_one_model_serves_several_loops_at_once():
 def test_an_open_connection_is_closed_with_its_loop_and_nothing_warns():
     script = """
         import asyncio, gc
-        from rxagents.bridges import forward
+        from rxagents.engine.bridges import forward
         from rxagents.llm.openai_chat import OpenAILLM
         from rxagents.llm.requests import ChatRequest
         from rxagents.testing.server.faults import Paused
@@ -940,7 +940,7 @@ def test_a_given_client_is_used_as_it_is_and_not_closed():
 def test_after_a_fork_the_child_has_connections_of_its_own():
     script = """
         import asyncio, os, warnings
-        from rxagents.bridges import forward
+        from rxagents.engine.bridges import forward
         from rxagents.llm.openai_chat import OpenAILLM
         from rxagents.llm.requests import ChatRequest
         from rxagents.testing.server.openai_server import OpenAIServer

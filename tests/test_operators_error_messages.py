@@ -24,7 +24,7 @@ from rxagents import (
     as_agent,
     say,
 )
-from rxagents.emitters import just
+from rxagents.engine.emitters import just
 from rxagents.llm.replies import Reply
 from rxagents.operators import (
     errors_as_messages,

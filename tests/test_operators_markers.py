@@ -33,10 +33,10 @@ from rxagents import (
     as_agent,
     say,
 )
-from rxagents.emitters import just
+from rxagents.engine.emitters import just
 from rxagents.llm.replies import Call, Reply
 from rxagents.operators import markers, shared, until
-from rxagents.ordering import in_turn
+from rxagents.saying.ordering import in_turn
 from rxagents.testing import Marbles, order_scenario
 from rxagents.values import delta
 

@@ -18,7 +18,7 @@ from rxagents import (
     UserMessage,
     say,
 )
-from rxagents.emitters import just
+from rxagents.engine.emitters import just
 from rxagents.operators import answer, messages, responses
 from rxagents.testing import Marbles
 

@@ -27,7 +27,7 @@ from rxagents import (
     partial_model,
     say,
 )
-from rxagents.emitters import just
+from rxagents.engine.emitters import just
 from rxagents.llm import Call, Reply
 from rxagents.operators import markers, partials, until
 from rxagents.testing import Dropped, Marbles, OpenAIServer, virtual

@@ -31,8 +31,8 @@ from rxagents import (
     Workflow,
     say,
 )
-from rxagents.emitters import just
-from rxagents.loops import current_loop
+from rxagents.engine.emitters import just
+from rxagents.engine.loops import current_loop
 from rxagents.operators import (
     last_n,
     reading,

@@ -9,7 +9,7 @@ import reactivex as rx
 from reactivex import operators as ops
 
 from rxagents import Agent, Block, ConfigurationError, Message, MessageStream, UserMessage, say
-from rxagents.emitters import just
+from rxagents.engine.emitters import just
 from rxagents.operators import deltas, text
 from rxagents.testing import Marbles
 from rxagents.values import delta

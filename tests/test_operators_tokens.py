@@ -23,7 +23,7 @@ from rxagents import (
     UserMessage,
     say,
 )
-from rxagents.emitters import just
+from rxagents.engine.emitters import just
 from rxagents.operators import (
     map_tokens,
     markers,

@@ -17,7 +17,7 @@ from rxagents import (
     Usage,
     say,
 )
-from rxagents.emitters import just
+from rxagents.engine.emitters import just
 from rxagents.operators import transcript
 from rxagents.testing import Marbles
 from rxagents.values import Completion

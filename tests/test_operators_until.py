@@ -18,7 +18,7 @@ from rxagents import (
     Workflow,
     say,
 )
-from rxagents.emitters import just
+from rxagents.engine.emitters import just
 from rxagents.operators import markers, responses, shared, text, until
 from rxagents.testing import Marbles
 

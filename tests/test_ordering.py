@@ -16,8 +16,8 @@ from reactivex.disposable import Disposable
 from reactivex.subject import Subject
 
 from rxagents import Block, MessageStream, StateUpdate
-from rxagents.emitters import Emitter, just
-from rxagents.ordering import concat_eager, in_turn
+from rxagents.engine.emitters import Emitter, just
+from rxagents.saying.ordering import concat_eager, in_turn
 from rxagents.testing import Marbles, virtual
 
 END = "|"
@@ -133,7 +133,7 @@ async def test_lanes_that_have_ended_are_forgotten() -> None:
     teardowns: list[Any] = []
 
     def start(sink: Any) -> Any:
-        from rxagents.ordering import _Lanes
+        from rxagents.saying.ordering import _Lanes
 
         lanes = _Lanes(sink, outer, lambda item: item)
         teardowns.append(lanes)

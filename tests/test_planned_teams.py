@@ -34,7 +34,7 @@ from rxagents import (
     as_agent,
     say,
 )
-from rxagents.emitters import just
+from rxagents.engine.emitters import just
 from rxagents.llm import Reply
 from rxagents.operators import markers, text, transcript
 from rxagents.teams._plans import PlanStep, read_plan

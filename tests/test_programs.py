@@ -20,7 +20,7 @@ from rxagents import ConfigurationError
 from rxagents.coding import program_guards
 from rxagents.coding.programs import Program
 from rxagents.coding.run_limits import Outcome, RunLimits
-from rxagents.loops import shared_loop
+from rxagents.engine.loops import shared_loop
 from rxagents.testing import VirtualLoop
 
 T = TypeVar("T")

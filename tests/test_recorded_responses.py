@@ -17,7 +17,7 @@ from openai import OpenAI
 from openai.types.responses import ParsedResponse
 
 from rxagents.assembly import assemble
-from rxagents.bridges import forward
+from rxagents.engine.bridges import forward
 from rxagents.llm.openai_chat import OpenAILLM
 from rxagents.llm.requests import ChatRequest
 from rxagents.values import Completion, Delta, Message

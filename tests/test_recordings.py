@@ -36,7 +36,7 @@ from rxagents import (
 from rxagents.llm import Call, ChatRequest, Reply
 from rxagents.llm.recorded import RecordedLLM, record
 from rxagents.places import where
-from rxagents.redaction import masked
+from rxagents.recording.redaction import masked
 from rxagents.testing import HTTPFault, OpenAIServer, VirtualClock, virtual
 from rxagents.testing.lanes import Called, Event, Lane, Returned
 from rxagents.testing.recordings import RecordedError, read_recording

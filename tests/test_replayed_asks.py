@@ -12,8 +12,8 @@ from reactivex import Observable
 from reactivex import operators as ops
 
 from rxagents import Agent, Block, Transcript, Workflow, agent
-from rxagents.bridges import forward, from_async
-from rxagents.emitters import just
+from rxagents.engine.bridges import forward, from_async
+from rxagents.engine.emitters import just
 from rxagents.operators import map_tokens, markers, messages, responses, text, transcript
 from rxagents.testing import Marbles
 

@@ -26,7 +26,7 @@ from rxagents import (
     ScriptError,
     Usage,
 )
-from rxagents.bridges import from_async
+from rxagents.engine.bridges import from_async
 from rxagents.llm import ChatRequest
 from rxagents.llm.recorded import record
 from rxagents.testing import VirtualClock, virtual

@@ -20,13 +20,13 @@ from reactivex.disposable import Disposable
 from reactivex.subject import Subject
 
 from rxagents import MessageStream, say, stream
-from rxagents.emitters import just
+from rxagents.engine.emitters import just
+from rxagents.engine.loops import on_dropped, shared_loop
+from rxagents.engine.schedulers import LoopScheduler
 from rxagents.errors import RunCancelledError
-from rxagents.loops import on_dropped, shared_loop
 from rxagents.operators import text
 from rxagents.participants import until_ended
 from rxagents.replays import Replay
-from rxagents.schedulers import LoopScheduler
 from rxagents.testing import Marbles, VirtualClock
 
 END = "|"
@@ -529,7 +529,7 @@ def test_two_running_loops_read_one_stream() -> None:
         await asyncio.to_thread(released.wait, 30)
         yield "last"
 
-    from rxagents.bridges import from_async_iterable
+    from rxagents.engine.bridges import from_async_iterable
 
     async def first() -> None:
         replay = Replay[Any](from_async_iterable(gated()))

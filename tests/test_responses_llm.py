@@ -17,8 +17,8 @@ from openai import AsyncOpenAI
 
 from rxagents import Agent, Workflow
 from rxagents.assembly import assemble
-from rxagents.bridges import forward
 from rxagents.demo import QUESTION, order_team
+from rxagents.engine.bridges import forward
 from rxagents.errors import (
     ConfigurationError,
     ModelConnectionError,

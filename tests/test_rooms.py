@@ -18,55 +18,49 @@ import rxagents.testing
 PACKAGE = Path(rxagents.__file__).parent
 
 ROOMS = """
-errors variants places
-increments hash_keys values message_kinds assembly
-plain_schemas
-structured.strict_schemas structured.json_texts structured.output_types structured.type_fields
-structured.partial_shapes structured.partial_choices structured.partial_types structured.json_reading
-structured.json_progress structured
-daemon_executors loops tasks mailboxes async_items schedulers
-sinks emitters inlets work bridges sync_items
-masks redaction journal_values journals
-cursors replays streams state_updates blocks
-ledgers transcripts
-witnesses message_callbacks conversations
-media_types content_parts inputs
-speakers thing_sources ordering arrivals flatten
-sharing spending walks asked own_turns hearing
-limits threads
+errors variants places increments hash_keys values message_kinds assembly
+structured.plain_schemas structured.strict_schemas structured.json_texts structured.output_types
+structured.type_fields structured.partial_shapes structured.partial_choices structured.partial_types
+structured.json_reading structured.json_progress structured
+engine.daemon_executors engine.loops engine.tasks engine.mailboxes engine.async_items engine.schedulers
+engine.sinks engine.emitters engine.inlets engine.work engine.bridges engine.sync_items engine.limits
+engine.threads engine
+recording.masks recording.redaction recording.journal_values recording.journals
+cursors replays streams state_updates blocks ledgers transcripts witnesses message_callbacks
+conversations
+saying.media_types saying.content_parts saying.inputs saying.speakers saying.thing_sources
+saying.ordering saying.arrivals saying.flatten saying
+asking.sharing asking.spending
+walks
+asking.asked asking.own_turns asking.hearing asking
 coding.run_limits coding.strays coding.program_guards coding.guarded_processes coding.programs
 coding.workspaces
-llm.requests llm.around llm.listening llm.recorded
-llm.model_calls llm.call_pages llm.call_files llm.logged_models llm.model_logs
-llm.wire llm.replies llm.scripts llm.scripted
-llm.sse llm.event_json llm.chat_stream llm.responses_items llm.responses_stream
-llm.http_answers llm.json_bodies llm.wire_apis llm.chat_completions llm.responses_input
-llm.responses_bodies
-llm.client_settings llm.clients llm.failures llm.served_models llm.openai_chat llm.azure_chat llm
-askings selections strategies cuts summaries update_strategies
-contexts docstrings signatures tool_results tools toolboxes
-participants rounds agents coding.coding_agents coding
-functions named_operators
-prompts users
+llm.requests llm.around llm.listening llm.recorded llm.model_calls llm.call_pages llm.call_files
+llm.logged_models llm.model_logs llm.wire llm.replies llm.scripts llm.scripted llm.sse llm.event_json
+llm.chat_stream llm.responses_items llm.responses_stream llm.http_answers llm.json_bodies llm.wire_apis
+llm.chat_completions llm.responses_input llm.responses_bodies llm.client_settings llm.clients
+llm.failures llm.served_models llm.openai_chat llm.azure_chat llm.requesting llm
+strategies.selections strategies.readings strategies.cuts strategies.summaries strategies.updates
+strategies
+tooling.contexts tooling.docstrings tooling.signatures tooling.tool_results tooling.tools
+tooling.toolboxes tooling
+participants rounds agents
+coding.coding_agents coding
+functions named_operators prompts users
 consoles.interrupts consoles.lines consoles.printers consoles.users consoles
-teams._members teams._turns teams._routing teams._team
-teams._loop teams._sequence
-teams._links teams._chain
-teams._plans teams._unfinished teams._planning teams._planned_runs teams._planned_team teams
-operators._markers operators._messages operators._shared operators._text
-operators._twins operators._tokens
-operators._mended operators._error_messages
-operators._reading operators._transcript operators._until operators._partials operators
+teams._members teams._turns teams._routing teams._team teams._loop teams._sequence teams._links
+teams._chain teams._plans teams._unfinished teams._planning teams._planned_runs teams._planned_team teams
+operators._markers operators._messages operators._shared operators._text operators._twins
+operators._tokens operators._mended operators._error_messages operators._reading operators._transcript
+operators._until operators._partials operators
 histories.protocol histories.in_memory histories.item_data histories.in_order histories.markdown_pages
 histories.markdown_parts histories.page_files histories.markdown histories.item_rows histories.stores
-histories.writer_locks histories.item_writers histories.sqlite histories keeping
-runs recorders conversing blocking seats
-workflows
-dialog_turns dialogs
-public_names demo
+histories.writer_locks histories.item_writers histories.sqlite histories
+keeping runs
+recording.recorders recording
+conversing blocking seats workflows dialog_turns dialogs public_names demo
 testing.clock.waiting_tasks testing.clock.socketless testing.clock.default_timers
-testing.clock.virtual_loop
-testing.clock.loop_closing testing.clock.virtual_clock testing.clock
+testing.clock.virtual_loop testing.clock.loop_closing testing.clock.virtual_clock testing.clock
 testing.lanes testing.lane_sheets
 testing.language.marks testing.language.spellings testing.language.wordings testing.language.scanning
 testing.language.subscriptions testing.language.diagrams testing.language.rows testing.language.comparing
@@ -77,29 +71,29 @@ testing.marbles.drawn_items testing.marbles.drawn_lanes testing.marbles.drawn_mo
 testing.marbles.drawn_tools testing.marbles.probes testing.marbles.palettes
 testing.marbles.marble_failures testing.marbles.bound_lanes testing.marbles.expectations
 testing.marbles.marker_expectations testing.marbles.subscription_expectations
-testing.marbles.virtual_runs
-testing.marbles.left_overs testing.marbles.marble_runs testing.marbles.kit testing.marbles
+testing.marbles.virtual_runs testing.marbles.left_overs testing.marbles.marble_runs testing.marbles.kit
+testing.marbles
 testing.recordings.exchanges testing.recordings.recorded_lines testing.recordings.recorded_files
 testing.recordings.request_matching testing.recordings.played_answers testing.recordings.replaying
 testing.recordings
 testing.drawing.glyphs testing.drawing.scene_items testing.drawing.time_maps testing.drawing.time_axes
 testing.drawing.scenes testing.drawing.pieces testing.drawing.slots testing.drawing.side_texts
 testing.drawing.layouts testing.drawing.text_drawings testing.drawing.svg_styles
-testing.drawing.svg_marks
-testing.drawing.svg_sheets testing.drawing.svg_drawings testing.drawing.drawings
-testing.drawing.kept_pictures testing.drawing
+testing.drawing.svg_marks testing.drawing.svg_sheets testing.drawing.svg_drawings
+testing.drawing.drawings testing.drawing.kept_pictures testing.drawing
 testing.server.http_wire testing.server.stream_server testing.server.request_log testing.server.faults
 testing.server.documents testing.server.served_apis testing.server.chat_format
 testing.server.responses_requests testing.server.responses_objections testing.server.responses_output
 testing.server.responses_format testing.server.model_service testing.server.delivery
 testing.server.openai_server testing.server.scenarios testing.server.services testing.server
-testing.guards testing
+testing.guards
 testing.laws.lane_texts testing.laws.worlds testing.laws.feeds testing.laws.watches testing.laws.plans
 testing.laws.sameness testing.laws.talks testing.laws.cases testing.laws.casts testing.laws.replies
 testing.laws.audiences testing.laws.drawing testing.laws.balances testing.laws.contracts
 testing.laws.lineups testing.laws.forests testing.laws.readings testing.laws.subjects
-testing.laws.checking testing.laws.folds
-testing.laws.tempos testing.laws.wraps testing.laws.statutes testing.laws
+testing.laws.checking testing.laws.folds testing.laws.tempos testing.laws.wraps testing.laws.statutes
+testing.laws
+testing
 pytest_plugin __main__
 """.split()
 

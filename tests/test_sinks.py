@@ -18,14 +18,14 @@ from reactivex.disposable import BooleanDisposable, Disposable
 from reactivex.scheduler import CurrentThreadScheduler, NewThreadScheduler, TimeoutScheduler
 from reactivex.subject import Subject
 
-from rxagents.emitters import Emitter, just
+from rxagents.engine.emitters import Emitter, just
+from rxagents.engine.inlets import listen
+from rxagents.engine.loops import on_dropped, shared_loop
+from rxagents.engine.schedulers import LoopScheduler
+from rxagents.engine.sinks import Sink
+from rxagents.engine.work import afterwards, defer, together
 from rxagents.errors import RunCancelledError
-from rxagents.inlets import listen
-from rxagents.loops import on_dropped, shared_loop
-from rxagents.schedulers import LoopScheduler
-from rxagents.sinks import Sink
 from rxagents.testing import Marbles, virtual
-from rxagents.work import afterwards, defer, together
 
 END = "|"
 EVENTS = st.lists(st.sampled_from(["next", "error", "completed", "dispose"]), max_size=8)

@@ -38,12 +38,12 @@ from rxagents import (
     Workflow,
     say,
 )
-from rxagents.cuts import estimated_tokens
+from rxagents.engine.loops import current_loop
 from rxagents.ledgers import is_instruction
-from rxagents.loops import current_loop
 from rxagents.operators import text
-from rxagents.selections import Selection
-from rxagents.strategies import check_strategy, read
+from rxagents.strategies.cuts import estimated_tokens
+from rxagents.strategies.readings import check_strategy, read
+from rxagents.strategies.selections import Selection
 from rxagents.testing import Marbles, OpenAIServer
 from rxagents.values import ToolCall
 

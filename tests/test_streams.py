@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from reactivex import operators as ops
 
 from rxagents import AssistantMessage, Completion, FunctionResult, InputError, Message, MessageStream, Usage
-from rxagents.loops import shared_loop
+from rxagents.engine.loops import shared_loop
 from rxagents.streams import new_id
 from rxagents.testing import Marbles
 from rxagents.values import ToolCall, delta

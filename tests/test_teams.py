@@ -33,7 +33,7 @@ from rxagents import (
     as_agent,
     say,
 )
-from rxagents.emitters import just
+from rxagents.engine.emitters import just
 from rxagents.llm.replies import Reply
 from rxagents.llm.requests import ChatRequest
 from rxagents.operators import markers, messages, text, transcript, until

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rxagents.engine.limits import Limit
+from rxagents.engine.threads import call_in_thread, threads_out
 from rxagents.errors import ConfigurationError
-from rxagents.limits import Limit
-from rxagents.threads import call_in_thread, threads_out
 
 
 def run(main: Coroutine[Any, Any, Any]) -> Any:

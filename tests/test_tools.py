@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel, Field, TypeAdapter
 
-from rxagents.contexts import Context, TurnState
+from rxagents.engine.limits import Limit
 from rxagents.errors import (
     ConfigurationError,
     ToolArgumentsError,
@@ -29,10 +29,10 @@ from rxagents.errors import (
     ToolFailedError,
     ToolTimeoutError,
 )
-from rxagents.limits import Limit
 from rxagents.state_updates import StateUpdate
-from rxagents.toolboxes import Toolbox
-from rxagents.tools import Tool
+from rxagents.tooling.contexts import Context, TurnState
+from rxagents.tooling.toolboxes import Toolbox
+from rxagents.tooling.tools import Tool
 from rxagents.transcripts import Transcript
 from rxagents.values import FunctionResult, ToolCall
 

@@ -28,7 +28,7 @@ from rxagents import (
     UserMessage,
 )
 from rxagents.blocks import Scope
-from rxagents.emitters import just
+from rxagents.engine.emitters import just
 from rxagents.testing import Marbles
 
 S = TypeVar("S", bound=Scope)

@@ -33,10 +33,10 @@ from rxagents import (
     Workflow,
     say,
 )
-from rxagents.emitters import just
+from rxagents.engine.emitters import just
 from rxagents.operators import last_n, map_tokens
+from rxagents.strategies.updates import check_update, entered
 from rxagents.testing import Lane, Marbles, OpenAIServer, read_recording
-from rxagents.update_strategies import check_update, entered
 from rxagents.values import message_from
 
 BEFORE = Transcript().with_message(UserMessage("q1")).with_message(AssistantMessage("a1"))

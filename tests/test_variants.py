@@ -24,7 +24,7 @@ from rxagents import (
     as_agent,
     say,
 )
-from rxagents.emitters import just
+from rxagents.engine.emitters import just
 from rxagents.functions import FunctionAgent
 from rxagents.operators import text
 from rxagents.participants import Participant

@@ -32,7 +32,7 @@ from rxagents import (
     on_dropped,
     say,
 )
-from rxagents.emitters import just
+from rxagents.engine.emitters import just
 from rxagents.llm import Call, ChatRequest, Rule
 from rxagents.llm.around import as_worn
 from rxagents.llm.recorded import record

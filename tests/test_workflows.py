@@ -45,9 +45,9 @@ from rxagents import (
     as_agent,
     say,
 )
-from rxagents.async_items import AsyncItems
+from rxagents.engine.async_items import AsyncItems
+from rxagents.engine.loops import shared_loop
 from rxagents.llm import Call, Reply
-from rxagents.loops import shared_loop
 from rxagents.operators import map_tokens, text, until
 from rxagents.testing import Marbles, OpenAIServer, Stalled, order_scenario
 

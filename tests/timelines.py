@@ -7,7 +7,7 @@ from typing import Any
 
 from reactivex import Observable
 
-from rxagents.inlets import listen
+from rxagents.engine.inlets import listen
 from rxagents.testing import VirtualClock
 
 __all__ = ["END", "timeline"]

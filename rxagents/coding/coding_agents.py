@@ -14,15 +14,15 @@ from typing import Annotated, Any
 from reactivex import Observable
 
 from ..agents import Agent
-from ..bridges import forward, from_async
-from ..contexts import Context
+from ..engine.bridges import forward, from_async
+from ..engine.tasks import to_its_end
+from ..engine.threads import call_in_thread
 from ..errors import ConfigurationError
 from ..llm.requests import LLM
 from ..participants import Emit
-from ..tasks import to_its_end
-from ..threads import call_in_thread
-from ..toolboxes import Toolbox
-from ..tools import Tool
+from ..tooling.contexts import Context
+from ..tooling.toolboxes import Toolbox
+from ..tooling.tools import Tool
 from ..transcripts import Item, Transcript
 from .run_limits import RunLimits
 from .workspaces import Heard, Workspace, WorkspaceSettings

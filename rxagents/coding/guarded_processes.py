@@ -21,8 +21,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from ..engine.mailboxes import Mailbox
 from ..errors import ConfigurationError
-from ..mailboxes import Mailbox
 from .run_limits import Outcome, RunLimits
 from .strays import MARK, kill_strays
 

@@ -6,10 +6,10 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
-from ..loops import dropped
-from ..mailboxes import AsyncBell, Mailbox
-from ..tasks import to_its_end
-from ..threads import call_in_thread
+from ..engine.loops import dropped
+from ..engine.mailboxes import AsyncBell, Mailbox
+from ..engine.tasks import to_its_end
+from ..engine.threads import call_in_thread
 from .guarded_processes import PATIENCE, GuardedProcess
 from .run_limits import Outcome, RunLimits
 

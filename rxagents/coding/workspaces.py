@@ -14,8 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ..engine.loops import dropped
 from ..errors import ConfigurationError, RunCancelledError
-from ..loops import dropped
 from .programs import Program
 from .run_limits import Outcome, RunLimits
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from reactivex import Observable
 
-from ..emitters import Emitter
-from ..loops import hop
-from ..sinks import Sink
+from ..engine.emitters import Emitter
+from ..engine.loops import hop
+from ..engine.sinks import Sink
 
 __all__ = ["Interrupts"]
 

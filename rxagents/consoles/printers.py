@@ -8,9 +8,9 @@ from asyncio import AbstractEventLoop
 from collections import deque
 from typing import Any
 
-from ..emitters import just
-from ..inlets import listen
-from ..loops import current_loop
+from ..engine.emitters import just
+from ..engine.inlets import listen
+from ..engine.loops import current_loop
 from ..places import words
 from ..streams import MessageStream
 from ..transcripts import Item

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from ..blocks import Block, Scope
+from ..engine.loops import dropped
 from ..ledgers import Fold
-from ..loops import dropped
 from ..replays import Replay
 from ..state_updates import StateUpdate
 from ..streams import MessageStream

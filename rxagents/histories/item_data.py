@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from functools import reduce
 from typing import Any
 
+from ..engine.loops import dropped
 from ..errors import HistoryError
 from ..ledgers import Fold
-from ..loops import dropped
 from ..state_updates import StateUpdate
 from ..transcripts import Transcript
 from ..values import Message, Usage, message_from

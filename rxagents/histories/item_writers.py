@@ -11,8 +11,8 @@ from weakref import finalize
 
 from ..blocks import Block, Scope
 from ..conversations import Conversation
+from ..engine.loops import dropped
 from ..errors import HistoryError
-from ..loops import dropped
 from ..state_updates import StateUpdate
 from ..streams import MessageStream
 from ..transcripts import Transcript

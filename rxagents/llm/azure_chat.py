@@ -14,9 +14,9 @@ from typing import Any, TypeAlias
 import httpx2
 from openai import AsyncAzureOpenAI, AsyncOpenAI
 
+from ..engine.tasks import to_its_end
+from ..engine.threads import call_in_thread
 from ..errors import ConfigurationError
-from ..tasks import to_its_end
-from ..threads import call_in_thread
 from .client_settings import merged_settings, new_client, shown_address
 from .clients import LoopClients
 from .requests import LLMConstraints

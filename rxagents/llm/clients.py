@@ -17,8 +17,8 @@ from weakref import WeakKeyDictionary, WeakSet, finalize
 
 from openai import AsyncOpenAI
 
-from ..loops import hop
-from ..tasks import keep, to_its_end
+from ..engine.loops import hop
+from ..engine.tasks import keep, to_its_end
 
 __all__ = ["LoopClients"]
 

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 import httpx2
 
+from ..engine.tasks import to_its_end
 from ..errors import ModelProtocolError
-from ..tasks import to_its_end
 from ..values import Completion, Delta
 from .event_json import quoted
 

@@ -12,10 +12,10 @@ import reactivex as rx
 from reactivex import Observable, abc
 from reactivex.internal.constants import UTC_ZERO
 
+from ..engine.loops import dropped
 from ..errors import ConfigurationError
-from ..journals import Timekeeper, timekeeper
-from ..loops import dropped
-from ..redaction import Redaction
+from ..recording.journals import Timekeeper, timekeeper
+from ..recording.redaction import Redaction
 from .listening import How, listened
 from .model_calls import ModelCall, model_call
 from .requests import LLM, ChatRequest, LLMConstraints

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from ..assembly import assemble
-from ..journal_values import error_data
-from ..redaction import Redaction
+from ..recording.journal_values import error_data
+from ..recording.redaction import Redaction
 from ..values import Completion, Delta, Message, delta
 from .listening import How
 from .requests import ChatRequest
@@ -21,7 +21,7 @@ __all__ = ["ModelCall", "model_call", "own_settings"]
 class ModelCall:
     """One call of a model: what it was asked, what had arrived of its answer, and how it ended.
 
-    It holds no key: see `rxagents.redaction`.
+    It holds no key: see `rxagents.recording.redaction`.
 
     Args:
         number: Counts the calls of one log, from 1, in the order in which they began.

@@ -1,6 +1,6 @@
 """logged and log_models: each call of a model, its prompt and its answer, written down for people.
 
-A recording (`rxagents.journals`) is for programs, which play it again; this is for reading.
+A recording (`rxagents.recording.journals`) is for programs, which play it again; this is for reading.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import TypeAlias
 
 from ..errors import ConfigurationError
-from ..redaction import Redact, Redaction
+from ..recording.redaction import Redact, Redaction
 from .around import Wrapper, take_off, wear
 from .call_files import CallFiles
 from .call_pages import page
@@ -34,8 +34,8 @@ def logged(
     """A model that passes through and logs each call when it has ended, be it failed or cancelled.
 
     The prompt, the parameters, the tools, the answer with its tool calls, the usage, how long it took
-    and how it ended. No key and no header is in it, see `rxagents.redaction`. What cannot be written
-    goes to `on_dropped`, and the call goes on.
+    and how it ended. No key and no header is in it, see `rxagents.recording.redaction`. What cannot be
+    written goes to `on_dropped`, and the call goes on.
 
     ```python
     agent = Agent("bot", logged(OpenAILLM("gpt-4o-mini"), "model_log"))

@@ -10,8 +10,8 @@ from typing import Any
 import httpx2
 from openai import AsyncOpenAI
 
+from ..engine.tasks import to_its_end
 from ..errors import ConfigurationError
-from ..tasks import to_its_end
 from .client_settings import merged_settings, new_client, shown_address
 from .clients import LoopClients
 from .requests import LLMConstraints

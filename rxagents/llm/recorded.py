@@ -9,9 +9,9 @@ import reactivex as rx
 from reactivex import Observable, abc
 
 from ..errors import ConfigurationError
-from ..journal_values import completion_data, delta_data, error_data
-from ..journals import Journal, Timekeeper, timekeeper
-from ..redaction import Redact, Redaction
+from ..recording.journal_values import completion_data, delta_data, error_data
+from ..recording.journals import Journal, Timekeeper, timekeeper
+from ..recording.redaction import Redact, Redaction
 from ..values import Completion
 from .listening import How, listened
 from .requests import LLM, ChatRequest, LLMConstraints
@@ -114,10 +114,10 @@ class _Call:
 def record(llm: LLM, path: str | os.PathLike[str], *, redact: Redact | None = None) -> RecordedLLM:
     """A model that passes through and writes each request with its answer, as they come, to a file.
 
-    The file is one of JSON lines, see `rxagents.journals`; `rxagents.testing.replay` answers from it
-    and `rxagents.testing.read_recording` reads it. It is begun anew with the first request; models
-    that are recorded to one path at the same time share it. It holds no header and no key, see
-    `rxagents.redaction`.
+    The file is one of JSON lines, see `rxagents.recording.journals`; `rxagents.testing.replay` answers
+    from it and `rxagents.testing.read_recording` reads it. It is begun anew with the first request;
+    models that are recorded to one path at the same time share it. It holds no header and no key, see
+    `rxagents.recording.redaction`.
 
     Args:
         llm: The model.

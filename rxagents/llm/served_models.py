@@ -16,7 +16,7 @@ import httpx2
 from openai import AsyncOpenAI, AsyncStream
 from reactivex import Observable
 
-from ..bridges import from_async
+from ..engine.bridges import from_async
 from ..errors import ConfigurationError
 from ..values import Completion, Delta
 from .chat_completions import CHAT

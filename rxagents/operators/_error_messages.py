@@ -10,17 +10,17 @@ from reactivex import Observable
 from reactivex.disposable import CompositeDisposable
 
 from ..blocks import Block
-from ..emitters import Emitter
+from ..engine.emitters import Emitter
+from ..engine.inlets import listen
+from ..engine.sinks import Sink
+from ..engine.work import defer
 from ..errors import ConfigurationError
-from ..inlets import listen
-from ..masks import masked
 from ..participants import is_id
 from ..places import located_as, where, words
-from ..sinks import Sink
+from ..recording.masks import masked
 from ..streams import MessageStream
 from ..transcripts import Item
 from ..values import Message
-from ..work import defer
 from ._mended import Mended
 from ._twins import Operator
 

@@ -10,11 +10,11 @@ from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable
 
 from ..blocks import Block, Scope
-from ..emitters import Emitter
-from ..inlets import listen
+from ..engine.emitters import Emitter
+from ..engine.inlets import listen
+from ..engine.sinks import Sink
 from ..places import where, words
 from ..replays import Replay
-from ..sinks import Sink
 from ..state_updates import StateUpdate
 from ..streams import MessageStream
 from ..transcripts import Item

@@ -8,18 +8,18 @@ from typing import Any
 
 from reactivex import Observable
 
-from ..bridges import from_async
-from ..emitters import Emitter
+from ..engine.bridges import from_async
+from ..engine.emitters import Emitter
+from ..engine.inlets import listen
+from ..engine.sinks import Sink
+from ..engine.work import afterwards
 from ..errors import AgentError
-from ..inlets import listen
-from ..ordering import concat_eager
 from ..participants import hear
-from ..sinks import Sink
+from ..saying.ordering import concat_eager
 from ..streams import MessageStream
 from ..transcripts import Item
 from ..values import Message
 from ..walks import last_message, message_streams
-from ..work import afterwards
 
 __all__ = ["answer", "messages", "responses"]
 

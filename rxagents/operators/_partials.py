@@ -8,12 +8,13 @@ from typing import Any
 
 from reactivex import Observable, abc
 
-from ..emitters import Emitter
+from ..engine.emitters import Emitter
+from ..engine.inlets import listen
+from ..engine.sinks import Sink
+from ..engine.work import afterwards
 from ..errors import ConfigurationError, OutputError
-from ..inlets import listen
-from ..ordering import concat_eager
 from ..places import located
-from ..sinks import Sink
+from ..saying.ordering import concat_eager
 from ..streams import MessageStream
 from ..structured.json_progress import JsonProgress
 from ..structured.output_types import WRAPPED, OutputType
@@ -21,7 +22,6 @@ from ..structured.partial_types import shape_of
 from ..transcripts import Item
 from ..values import FunctionResult
 from ..walks import message_streams
-from ..work import afterwards
 
 __all__ = ["partials"]
 

@@ -6,13 +6,18 @@ from collections.abc import Callable
 
 from reactivex import Observable
 
-from ..bridges import from_async
-from ..cuts import LastNMessagesStrategy, TokenBudgetStrategy, TopKLastNMessagesStrategy, estimated_tokens
+from ..engine.bridges import from_async
 from ..llm.requests import LLM
 from ..participants import Emit, hear
 from ..state_updates import StateUpdate
-from ..strategies import ReadingStrategy, check_strategy, read
-from ..summaries import SUMMARY_PROMPT, SummarizeMessagesStrategy
+from ..strategies.cuts import (
+    LastNMessagesStrategy,
+    TokenBudgetStrategy,
+    TopKLastNMessagesStrategy,
+    estimated_tokens,
+)
+from ..strategies.readings import ReadingStrategy, check_strategy, read
+from ..strategies.summaries import SUMMARY_PROMPT, SummarizeMessagesStrategy
 from ..transcripts import Item
 from ..values import Message
 

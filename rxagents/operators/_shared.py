@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from reactivex import Observable
 
-from ..sharing import Shared
+from ..asking.sharing import Shared
 from ..transcripts import Item
 
 __all__ = ["Shared", "shared"]

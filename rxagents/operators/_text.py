@@ -10,15 +10,15 @@ from typing import Any, Literal
 from reactivex import Observable
 from reactivex.disposable import CompositeDisposable
 
-from ..emitters import Emitter
+from ..engine.emitters import Emitter
+from ..engine.inlets import listen
+from ..engine.sinks import Sink
+from ..engine.work import afterwards, defer
 from ..errors import ConfigurationError
-from ..inlets import listen
-from ..sinks import Sink
 from ..streams import MessageStream
 from ..transcripts import Item
 from ..values import Delta
 from ..walks import message_streams
-from ..work import afterwards, defer
 
 __all__ = ["Order", "deltas", "text"]
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from reactivex import abc
 
-from ..async_items import AsyncItems
-from ..bridges import from_async
-from ..emitters import Emitter
+from ..engine.async_items import AsyncItems
+from ..engine.bridges import from_async
+from ..engine.emitters import Emitter
+from ..engine.inlets import listen
+from ..engine.sinks import Sink
 from ..errors import InputError
-from ..inlets import listen
-from ..sinks import Sink
 from ..streams import MessageStream
 from ..values import Completion, delta
 from ._twins import Operator, Twin, on_messages, replaced

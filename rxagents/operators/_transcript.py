@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from reactivex import Observable
 
-from ..bridges import from_async
+from ..engine.bridges import from_async
 from ..participants import hear
 from ..transcripts import Item, Transcript
 

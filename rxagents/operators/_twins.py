@@ -12,17 +12,17 @@ from reactivex import Observable
 from reactivex.disposable import CompositeDisposable
 
 from ..blocks import Block
-from ..emitters import Emitter
-from ..inlets import listen
+from ..engine.emitters import Emitter
+from ..engine.inlets import listen
+from ..engine.sinks import Sink
+from ..engine.work import defer
 from ..places import placed
 from ..replays import Replay
-from ..sinks import Sink
 from ..state_updates import StateUpdate
 from ..streams import MessageStream
 from ..transcripts import Item
 from ..values import Completion
 from ..walks import is_input
-from ..work import defer
 
 __all__ = ["Operator", "Twin", "on_messages", "replaced"]
 

@@ -8,11 +8,11 @@ from typing import Any
 from reactivex import Observable
 from reactivex.disposable import CompositeDisposable
 
-from ..emitters import Emitter
+from ..engine.emitters import Emitter
+from ..engine.inlets import listen
+from ..engine.sinks import Sink
 from ..errors import ConfigurationError
-from ..inlets import listen
 from ..replays import Replay
-from ..sinks import Sink
 from ..state_updates import StateUpdate
 from ..transcripts import Item
 

@@ -12,8 +12,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError, create_model
 from pydantic_core import from_json, to_json
 
 from ..errors import ConfigurationError, OutputError
-from ..plain_schemas import PlainSchema
 from .json_texts import json_candidates
+from .plain_schemas import PlainSchema
 from .strict_schemas import resolved, strict_schema, without_gaps
 
 __all__ = ["WRAPPED", "OutputType"]

@@ -8,8 +8,8 @@ from typing import Any, Literal
 from reactivex import Observable
 
 from ..blocks import Block
-from ..bridges import from_async
-from ..emitters import just
+from ..engine.bridges import from_async
+from ..engine.emitters import just
 from ..errors import ConfigurationError
 from ..participants import Emit, Participant, hear
 from ..replays import Replay

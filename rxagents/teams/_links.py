@@ -9,12 +9,12 @@ from functools import partial
 from reactivex import Observable, abc
 from reactivex import operators as ops
 
+from ..asking.own_turns import Turn, within
+from ..asking.spending import keys_of
 from ..blocks import Block, Scope
-from ..inlets import listen
-from ..own_turns import Turn, within
+from ..engine.inlets import listen
 from ..participants import Emit, Participant, until_ended
 from ..replays import Replay
-from ..spending import keys_of
 from ..state_updates import StateUpdate
 from ..streams import MessageStream
 from ..transcripts import Item, Transcript

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from reactivex import Observable
 
 from ..blocks import Block
-from ..bridges import from_async
+from ..engine.bridges import from_async
 from ..errors import ConfigurationError
 from ..participants import Emit, Participant
 from ..transcripts import Item, Transcript

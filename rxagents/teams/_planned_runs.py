@@ -9,11 +9,11 @@ from functools import partial
 from typing import Any
 
 from ..blocks import Block
-from ..bridges import from_async
+from ..engine.bridges import from_async
 from ..participants import Emit, until_ended
 from ..places import located_as
 from ..state_updates import StateUpdate
-from ..strategies import read
+from ..strategies.readings import read
 from ..streams import MessageStream
 from ..transcripts import Transcript
 from ..values import Message, UserMessage

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from reactivex import Observable
 
 from ..blocks import Block
-from ..bridges import from_async
+from ..engine.bridges import from_async
 from ..errors import ConfigurationError
 from ..llm.requests import LLM
 from ..participants import Participant, check_model
-from ..strategies import ReadingStrategy, check_strategy
+from ..strategies.readings import ReadingStrategy, check_strategy
 from ..transcripts import Item, Transcript
 from ._members import check_members
 from ._planned_runs import PlannedRun

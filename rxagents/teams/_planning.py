@@ -6,13 +6,13 @@ import logging
 from functools import partial
 from typing import Any, Protocol
 
-from ..bridges import from_async
+from ..engine.bridges import from_async
 from ..errors import PlanningError
 from ..llm.requests import LLM, LLMConstraints
 from ..participants import Emit, Participant, ask
 from ..places import located, located_as
 from ..state_updates import StateUpdate
-from ..strategies import ReadingStrategy
+from ..strategies.readings import ReadingStrategy
 from ..streams import MessageStream
 from ..transcripts import Transcript
 from ._plans import PLAN_PROMPT, plan_request, read_plan

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from reactivex import Observable
 
 from ..blocks import Block
-from ..bridges import from_async
+from ..engine.bridges import from_async
 from ..llm.requests import LLM
 from ..participants import Emit, Participant, check_model
 from ..transcripts import Item, Transcript

@@ -10,13 +10,13 @@ from typing import Any
 from reactivex import Observable
 
 from ..blocks import Block
-from ..bridges import from_async
+from ..engine.bridges import from_async
 from ..errors import ConfigurationError, RoutingError
 from ..llm.requests import LLM, LLMConstraints
 from ..participants import Emit, Participant, ask, check_model
 from ..places import located, located_as
 from ..state_updates import StateUpdate
-from ..strategies import ReadingStrategy, check_strategy, read
+from ..strategies.readings import ReadingStrategy, check_strategy, read
 from ..streams import MessageStream
 from ..transcripts import Item, Transcript
 from ._members import check_members, check_transitions

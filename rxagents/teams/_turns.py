@@ -9,10 +9,10 @@ from inspect import isawaitable
 from typing import Any
 
 from ..blocks import Scope
-from ..bridges import forward
-from ..emitters import just
+from ..engine.bridges import forward
+from ..engine.emitters import just
+from ..engine.loops import is_on
 from ..errors import ConfigurationError
-from ..loops import is_on
 from ..participants import Emit, Participant, until_ended
 from ..places import located_as
 from ..replays import Replay

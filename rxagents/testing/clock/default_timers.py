@@ -18,7 +18,7 @@ from typing import Any
 from reactivex.scheduler import TimeoutScheduler
 from reactivex.scheduler.eventloop import AsyncIOScheduler
 
-from ...schedulers import LoopScheduler
+from ...engine.schedulers import LoopScheduler
 
 __all__ = ["default_timers"]
 

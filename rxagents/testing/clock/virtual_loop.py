@@ -42,7 +42,7 @@ class VirtualLoop(SocketlessLoop):
 
     Its time starts at 0.0 seconds and moves only when nothing is ready and no worker thread is out:
     then it jumps to the next timer. Threads count as out if they came from `run_in_executor`,
-    `asyncio.to_thread` or `rxagents.threads`; until they are back, no timer runs, not even one that
+    `asyncio.to_thread` or `rxagents.engine.threads`; until they are back, no timer runs, not even one that
     is due. A thread that in turn waits for virtual time to pass therefore waits for ever.
 
     Everything that needs a socket, a file descriptor, a signal or a process raises NoRealTimeError.
@@ -67,7 +67,7 @@ class VirtualLoop(SocketlessLoop):
 
     def __init__(self, *, max_steps: int = 1_000_000) -> None:
         # Late, because the clock is wanted also where no agent, and so no thread, ever is.
-        from ...threads import threads_out
+        from ...engine.threads import threads_out
 
         super().__init__()
         self._max_steps = max_steps

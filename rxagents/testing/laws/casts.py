@@ -17,7 +17,7 @@ from ...llm.requests import LLM, ChatRequest
 from ...named_operators import as_agent
 from ...participants import Participant
 from ...teams import Team
-from ...tools import Tool
+from ...tooling.tools import Tool
 from ...transcripts import Transcript
 from ...users import User
 from .feeds import Feed

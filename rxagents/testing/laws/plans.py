@@ -17,8 +17,8 @@ from reactivex import Observable
 from reactivex import operators as ops
 
 from ... import operators
-from ...emitters import Emitter
-from ...schedulers import LoopScheduler
+from ...engine.emitters import Emitter
+from ...engine.schedulers import LoopScheduler
 from .feeds import Feed
 from .lane_texts import steps
 from .worlds import Make, Operator, Planted, World

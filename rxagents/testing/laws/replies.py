@@ -10,7 +10,7 @@ from typing import Any
 from reactivex import operators as ops
 
 from ...blocks import Block
-from ...emitters import just
+from ...engine.emitters import just
 from ...functions import agent
 from ...participants import Participant
 from ...replays import Replay

@@ -25,7 +25,7 @@ from typing import Any
 from reactivex import Observable
 
 from ...blocks import Block
-from ...ordering import in_turn
+from ...saying.ordering import in_turn
 from ...state_updates import StateUpdate
 from ...streams import MessageStream
 from ...transcripts import Transcript

@@ -8,7 +8,7 @@ from typing import Any
 from reactivex import Observable, abc
 
 from ...blocks import Block
-from ...schedulers import LoopScheduler
+from ...engine.schedulers import LoopScheduler
 from ...state_updates import StateUpdate
 from ...streams import MessageStream
 from ...transcripts import Transcript

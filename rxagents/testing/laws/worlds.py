@@ -11,9 +11,9 @@ from typing import Any, Protocol, Self, TypeVar
 import reactivex as rx
 from reactivex import Observable
 
+from ...engine.loops import on_dropped
 from ...errors import RxAgentsError
 from ...llm.requests import ChatRequest
-from ...loops import on_dropped
 from ..clock.virtual_clock import VirtualClock
 from ..clock.virtual_loop import EndlessInstantError
 

@@ -14,9 +14,9 @@ from pydantic_core import to_json
 from reactivex.disposable import CompositeDisposable, Disposable
 
 from ...blocks import Block
-from ...emitters import Emitter
+from ...engine.emitters import Emitter
+from ...engine.sinks import Sink
 from ...errors import ConfigurationError
-from ...sinks import Sink
 from ...state_updates import StateUpdate
 from ...streams import MessageStream
 from ...values import FunctionResult, Message, delta

@@ -11,8 +11,8 @@ from typing import Any
 from reactivex import abc
 from reactivex.disposable import Disposable
 
-from ...emitters import Emitter
-from ...sinks import Sink
+from ...engine.emitters import Emitter
+from ...engine.sinks import Sink
 from ..lanes import Event, Lane
 from .drawn_items import DrawnItems, ignored, play, virtual_loop
 from .subscription_logs import SubscriptionLog

@@ -10,10 +10,10 @@ from typing import Any
 from reactivex import Observable
 from reactivex.disposable import CompositeDisposable, Disposable
 
-from ...emitters import Emitter
+from ...engine.emitters import Emitter
+from ...engine.sinks import Sink
 from ...errors import ConfigurationError, ScriptError
 from ...llm.requests import ChatRequest, LLMConstraints
-from ...sinks import Sink
 from ...values import Completion, Usage
 from ..lanes import Event, Lane
 from .calls import CallList

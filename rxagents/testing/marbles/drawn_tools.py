@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from inspect import Parameter, Signature
 from typing import Any
 
-from ...bridges import forward
-from ...emitters import Emitter
+from ...engine.bridges import forward
+from ...engine.emitters import Emitter
 from ...errors import ConfigurationError, ScriptError
-from ...tools import Tool
+from ...tooling.tools import Tool
 from ..lanes import Lane
 from .calls import CallList
 from .drawn_items import ignored, play, virtual_loop

@@ -8,8 +8,8 @@ from typing import Any
 
 from reactivex.disposable import CompositeDisposable
 
+from ...engine.inlets import listen
 from ...errors import ConfigurationError
-from ...inlets import listen
 from ...places import words
 from ..lanes import moment
 from .expectations import Reading, Source, checked, subscribed

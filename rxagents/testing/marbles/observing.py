@@ -11,7 +11,7 @@ from reactivex import Observable
 from reactivex.disposable import CompositeDisposable
 
 from ...blocks import Block
-from ...inlets import listen
+from ...engine.inlets import listen
 from ...replays import Replay
 from ...state_updates import StateUpdate
 from ...streams import MessageStream

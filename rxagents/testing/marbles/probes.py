@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 from reactivex import Observable
 from reactivex.disposable import CompositeDisposable, Disposable
 
-from ...emitters import Emitter
-from ...inlets import listen
-from ...sinks import Sink
+from ...engine.emitters import Emitter
+from ...engine.inlets import listen
+from ...engine.sinks import Sink
 from .subscription_logs import SubscriptionLog
 
 __all__ = ["Probe"]

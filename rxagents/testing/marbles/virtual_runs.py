@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from ...loops import on_dropped
+from ...engine.loops import on_dropped
 from ...places import words
 from ..clock.virtual_clock import VirtualClock
 from ..clock.virtual_loop import VirtualLoop

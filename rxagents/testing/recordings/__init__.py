@@ -1,6 +1,6 @@
 """Reading what `record` and `Workflow.record` wrote: as lanes, and as a model that answers from it.
 
-The format is a page in `rxagents.journals`.
+The format is a page in `rxagents.recording.journals`.
 """
 
 from .exchanges import Exchange, RecordedError

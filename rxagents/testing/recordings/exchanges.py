@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from ...errors import RxAgentsError
-from ...journal_values import error_from
 from ...llm.requests import LLMConstraints
 from ...places import placed
+from ...recording.journal_values import error_from
 from ...values import Completion, Delta
 
 __all__ = ["End", "Exchange", "RecordedError", "recorded_error"]

@@ -7,8 +7,8 @@ from typing import Any
 from reactivex import abc
 from reactivex.disposable import MultipleAssignmentDisposable
 
+from ...engine.loops import enqueued
 from ...errors import ScriptError
-from ...loops import enqueued
 from .exchanges import Exchange
 
 __all__ = ["play", "play_at_once"]

@@ -29,7 +29,7 @@ class Recording:
 
 
 def read_recording(path: str | os.PathLike[str]) -> Recording:
-    """Reads what `record` or `Workflow.record` wrote; see `rxagents.journals` for the form.
+    """Reads what `record` or `Workflow.record` wrote; see `rxagents.recording.journals` for the form.
 
     A last line that is broken is left out: it was being written when the program ended.
 

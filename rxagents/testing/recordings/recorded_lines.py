@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
-from ...journal_values import completion_from, delta_from
-from ...journals import HEADER
 from ...llm.requests import LLMConstraints
+from ...recording.journal_values import completion_from, delta_from
+from ...recording.journals import HEADER
 from ..lane_sheets import LaneSheet
 from ..lanes import Lane, Returned, moment, state_mark
 from .exchanges import End, Exchange, recorded_error

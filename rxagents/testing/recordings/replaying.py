@@ -14,12 +14,12 @@ from typing import Any
 import reactivex as rx
 from reactivex import Observable, abc
 
-from ...emitters import Emitter
+from ...engine.emitters import Emitter
+from ...engine.schedulers import LoopScheduler
 from ...errors import ConfigurationError, ScriptError
-from ...journals import timekeeper
 from ...llm.requests import ChatRequest, LLMConstraints
-from ...redaction import Redact, Redaction
-from ...schedulers import LoopScheduler
+from ...recording.journals import timekeeper
+from ...recording.redaction import Redact, Redaction
 from ...values import Completion, Delta
 from .exchanges import Exchange
 from .played_answers import play, play_at_once

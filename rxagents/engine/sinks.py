@@ -1,0 +1,210 @@
+"""Who is told: observers that are guarded, and bound to one loop.
+
+`Sink` is the observer that our observables (`emitters`) emit to: it guards the grammar of Rx, hands to a
+subscriber what that subscriber raised, and can be disposed from any thread. `listen` (`inlets`) is how an
+operator hears a source: items that come on another thread hop onto the loop, once.
+"""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from reactivex import abc
+from reactivex.disposable import Disposable
+
+from ..errors import RunCancelledError
+from .loops import dropped, enqueued, hop, is_on, is_shared, let_go, retain, trampolined
+
+__all__ = ["Sink", "Start"]
+
+T = TypeVar("T")
+Start = Callable[["Sink[T]"], "abc.DisposableBase | Callable[[], None] | None"]
+
+
+class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
+    """One subscription: the observer on one side, what to let go of on the other.
+
+    It passes on `on_next* (on_error | on_completed)?`, one at a time, and nothing after dispose: what
+    comes while the observer is being told, as by an act of its own, it is told next. What the observer
+    raises ends this subscription only, and comes back to the observer as its `on_error`.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_late",
+        "_on_completed",
+        "_on_error",
+        "_on_next",
+        "_release",
+        "_teardown",
+        "_telling",
+        "_torn",
+        "loop",
+        "stopped",
+    )
+
+    def __init__(
+        self,
+        loop: AbstractEventLoop,
+        on_next: Any = None,
+        on_error: Callable[[Exception], None] | None = None,
+        on_completed: Callable[[], None] | None = None,
+    ) -> None:
+        self.loop = loop
+        if callable(getattr(on_next, "on_next", None)):
+            on_next, on_error, on_completed = on_next.on_next, on_next.on_error, on_next.on_completed
+        self._on_next: Callable[[T], None] = on_next or _ignore
+        self._on_error = on_error
+        self._on_completed = on_completed
+        self._teardown: abc.DisposableBase | None = None
+        self._release: Callable[[], None] | None = None
+        self._torn = False
+        self._telling = False
+        self._late: deque[Callable[[], None]] | None = None
+        self.stopped = False
+
+    def begin(self, start: Start[T]) -> None:
+        """Runs `start` on the loop: through the trampoline if this is its thread, else by a hop."""
+        if is_on(self.loop):
+            trampolined(lambda: self._start(start))
+        else:
+            # through the trampoline here too: who subscribed has the disposable before the first item
+            enqueued(lambda: self._hop(start))
+
+    def _hop(self, start: Start[T]) -> None:
+        if not hop(self.loop, trampolined, lambda: self._start(start)):
+            self.on_error(RunCancelledError("the event loop that this stream belongs to is closed"))
+
+    def _start(self, start: Start[T]) -> None:
+        if self.stopped:
+            return
+        self._release = retain(self.loop)
+        try:
+            teardown = start(self)
+        except Exception as error:
+            self.on_error(error)
+            return
+        if teardown is not None:
+            self._teardown = teardown if isinstance(teardown, abc.DisposableBase) else Disposable(teardown)
+            if self._torn:
+                let_go(self._teardown)
+
+    def on_next(self, value: T) -> None:
+        if self.stopped:
+            # by another thread, maybe, whose word for it waits on the loop behind the source itself
+            self._tear_down()
+            return
+        if self._telling:
+            self._put_off(lambda: self._next(value))
+            return
+        self._telling = True
+        try:
+            self._next(value)
+            while self._late:
+                self._late.popleft()()
+        finally:
+            self._telling = False
+
+    def _next(self, value: T) -> None:
+        if self.stopped:
+            return
+        try:
+            self._on_next(value)
+        except Exception as error:
+            self.reject(error)
+        except SystemExit as leaving:
+            self.exit(leaving)
+
+    def _put_off(self, telling: Callable[[], None]) -> None:
+        if self._late is None:
+            self._late = deque()
+        self._late.append(telling)
+
+    def exit(self, leaving: SystemExit) -> None:
+        """Detaches an observer that called `sys.exit()`: on a loop that it shares, only for itself."""
+        if not is_shared(self.loop):
+            raise leaving
+        error = RunCancelledError("the subscriber called sys.exit() on the background loop")
+        error.__cause__ = leaving
+        dropped(error, "a subscriber called sys.exit() on the background loop; its subscription has ended")
+        self.reject(error)
+
+    def reject(self, error: Exception) -> None:
+        """Detaches the observer, and tells it what it raised itself."""
+        if self.stopped:
+            dropped(error, "a subscriber raised after its subscription had ended")
+            return
+        self.stopped = True
+        self._tear_down()
+        self._tell(error)
+
+    def on_error(self, error: Exception) -> None:
+        if self._telling and not self.stopped:
+            self._put_off(lambda: self._error(error))
+        else:
+            self._error(error)
+
+    def _error(self, error: Exception) -> None:
+        if self.stopped:
+            dropped(error, "an error came after the end of the subscription")
+            return
+        self.stopped = True
+        self._tell(error)
+        self._tear_down()
+
+    def on_error_first(self, error: Exception) -> None:
+        """The error, unless the end was told already: for one that comes by more than one way."""
+        if not self.stopped:
+            self.on_error(error)
+
+    def _tell(self, error: Exception) -> None:
+        if self._on_error is None:
+            dropped(error, "a stream failed and its subscriber has no on_error")
+            return
+        try:
+            self._on_error(error)
+        except Exception as raised:
+            dropped(raised, "a subscriber's on_error raised")
+
+    def on_completed(self) -> None:
+        if self._telling and not self.stopped:
+            self._put_off(self._completed)
+        else:
+            self._completed()
+
+    def _completed(self) -> None:
+        if self.stopped:
+            return
+        self.stopped = True
+        if self._on_completed is not None:
+            try:
+                self._on_completed()
+            except Exception as error:
+                dropped(error, "a subscriber's on_completed raised")
+        self._tear_down()
+
+    def dispose(self) -> None:
+        """Ends the subscription, from any thread: nothing that comes after it is told."""
+        self.stopped = True
+        if self._torn:
+            return
+        if is_on(self.loop):
+            self._tear_down()
+        else:
+            hop(self.loop, self._tear_down)
+
+    def _tear_down(self) -> None:
+        if self._torn:
+            return
+        self._torn = True
+        if self._teardown is not None:
+            let_go(self._teardown)
+        if self._release is not None:
+            self._release()
+
+
+def _ignore(_: object) -> None:
+    pass

@@ -1,0 +1,1 @@
+"""Runs and models' answers written to files, without what is secret."""

@@ -1,0 +1,1 @@
+"""What there is to say, made into one flat conversation, and its order."""
