@@ -3,10 +3,12 @@
 import asyncio
 import http.client
 import json
+import math
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import httpx2
 import openai
@@ -591,3 +593,9 @@ def test_the_default_scenario_plays_the_order_team_too():
         answer = client.chat.completions.create(**ASK, tools=TOOLS)
         assert answer.choices[0].message.tool_calls[0].function.name == "get_order_id"
         assert chosen(client, routing("It is 2022-01-01.")) == "user"
+
+
+@pytest.mark.parametrize("delay", [-1, math.nan, math.inf, "soon"])
+def test_a_delay_is_a_number_of_seconds(delay: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"`delay` is a number of seconds, 0 or more, not"):
+        OpenAIServer([], delay=delay)

@@ -34,6 +34,9 @@ def reading(strategy: ReadingStrategy) -> Operator:
     reading took, goes on as StateUpdates, so that a pipe loses no cost. Fails with the source, or
     with what the strategy raises. Where the run was stopped nothing is read.
 
+    It stands before whoever is to read. Behind an agent it leaves nothing that is said (a Transcript is
+    what was said before), so that `answer()` and `await agent.pipe(reading(…)).ask(…)` find no answer.
+
     ```
     items   --(bot|)
     bot     --m---|

@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Collection, Sequence
 from types import TracebackType
 from typing import Self
 
+from ...errors import ConfigurationError
 from ...llm.scripts import Script, ScriptSource
 from .delivery import deliver
 from .faults import HTTPFault
@@ -63,6 +65,8 @@ class OpenAIServer:
         self._service = ModelService(Script.of(script), models, api_keys)
         self._server = StreamServer(self._serve, host, port)
         self._log = RequestLog()
+        if not (isinstance(delay, int | float) and 0 <= delay < math.inf):
+            raise ConfigurationError(f"`delay` is a number of seconds, 0 or more, not {delay!r}")
         self._delay = delay
         self._burst = burst
 
