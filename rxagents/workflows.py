@@ -27,7 +27,7 @@ from .keeping import Keeping
 from .message_callbacks import OnMessage
 from .operators import Marker
 from .participants import Emit
-from .recording.recorders import Recorder
+from .recorders import Recorder
 from .recording.redaction import Redact
 from .runs import Run, RunResult
 from .saying.flatten import say

@@ -25,7 +25,7 @@ structured.json_reading structured.json_progress structured
 engine.daemon_executors engine.loops engine.tasks engine.mailboxes engine.async_items engine.schedulers
 engine.sinks engine.emitters engine.inlets engine.work engine.bridges engine.sync_items engine.limits
 engine.threads engine
-recording.masks recording.redaction recording.journal_values recording.journals
+recording.masks recording.redaction recording.journal_values recording.journals recording
 cursors replays streams state_updates blocks ledgers transcripts witnesses message_callbacks
 conversations
 saying.media_types saying.content_parts saying.inputs saying.speakers saying.thing_sources
@@ -56,9 +56,7 @@ operators._until operators._partials operators
 histories.protocol histories.in_memory histories.item_data histories.in_order histories.markdown_pages
 histories.markdown_parts histories.page_files histories.markdown histories.item_rows histories.stores
 histories.writer_locks histories.item_writers histories.sqlite histories
-keeping runs
-recording.recorders recording
-conversing blocking seats workflows dialog_turns dialogs public_names demo
+keeping runs recorders conversing blocking seats workflows dialog_turns dialogs public_names demo
 testing.clock.waiting_tasks testing.clock.socketless testing.clock.default_timers
 testing.clock.virtual_loop testing.clock.loop_closing testing.clock.virtual_clock testing.clock
 testing.lanes testing.lane_sheets

@@ -10,21 +10,21 @@ from typing import Any, Self
 from reactivex import abc
 from reactivex.disposable import CompositeDisposable
 
-from ..blocks import Block, Scope
-from ..engine.emitters import Emitter
-from ..engine.inlets import listen
-from ..engine.loops import dropped
-from ..engine.sinks import Sink
-from ..llm.around import wear
-from ..llm.recorded import RecordedLLM
-from ..runs import Run
-from ..state_updates import StateUpdate
-from ..streams import MessageStream
-from ..values import FunctionResult
-from ..walks import Walk, is_input
-from .journal_values import delta_data, error_data
-from .journals import Journal
-from .redaction import Redact, Redaction
+from .blocks import Block, Scope
+from .engine.emitters import Emitter
+from .engine.inlets import listen
+from .engine.loops import dropped
+from .engine.sinks import Sink
+from .llm.around import wear
+from .llm.recorded import RecordedLLM
+from .recording.journal_values import delta_data, error_data
+from .recording.journals import Journal
+from .recording.redaction import Redact, Redaction
+from .runs import Run
+from .state_updates import StateUpdate
+from .streams import MessageStream
+from .values import FunctionResult
+from .walks import Walk, is_input
 
 __all__ = ["Recorder"]
 
