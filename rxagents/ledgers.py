@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from .blocks import Block, Scope
+from .state_updates import StateUpdate
 from .streams import MessageStream
 from .values import Message, Usage
 
@@ -35,6 +36,17 @@ class Fold(NamedTuple):
     usage: Usage | None = None
     drop: int = 0
     aside: bool = False
+
+    @classmethod
+    def of_message(cls, id: str, message: Message) -> Fold:
+        """What a message comes to. One that was cut before anything came is none, but was paid for."""
+        return cls(id, (message,) if counts(message) else (), usage=message.usage)
+
+    @classmethod
+    def of_update(cls, update: StateUpdate) -> Fold:
+        """What an update comes to. Its messages bring no usage: who said them first was paid for it."""
+        messages = tuple(message for message in update.messages if counts(message))
+        return cls(update.id, messages, update.log, update.variables, update.usage, update.drop)
 
     @property
     def key(self) -> str:

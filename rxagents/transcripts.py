@@ -141,10 +141,10 @@ class Transcript(Sequence[Message]):
                 hidden = isinstance(item, Block) and item.entry == "aside"
                 stack.append((iter(item.items), aside or hidden))
             elif isinstance(item, StateUpdate):
-                version = version._once(_fold_of(item), aside)
+                version = version._once(Fold.of_update(item), aside)
             elif isinstance(item, MessageStream):
                 if item.ended and item.result is not None:
-                    version = version._once(_said(item.id, item.result), aside)
+                    version = version._once(Fold.of_message(item.id, item.result), aside)
             else:
                 raise InputError(
                     f"{type(item).__name__} is no item of a conversation; say({item!r:.40}) makes one of it"
@@ -153,7 +153,7 @@ class Transcript(Sequence[Message]):
 
     def with_message(self, message: Message, *, id: str | None = None) -> Transcript:
         """This transcript and one more message. One that was cut before anything came adds nothing."""
-        return self._once(_said(id or new_id(), message))
+        return self._once(Fold.of_message(id or new_id(), message))
 
     def with_variables(self, variables: Mapping[str, Any]) -> Transcript:
         """This transcript with these context variables set."""
@@ -189,10 +189,21 @@ class Transcript(Sequence[Message]):
             return other
         if other._ledger is self._ledger and not aside:  # two versions of one history
             return other if other._folds > self._folds else self
-        version = self
+        version, its = self, list[Message]()
         for fold in islice(other._ledger.folds, other._folds):
+            if fold.drop:
+                its, gone = its[: -fold.drop], its[-fold.drop :]
+                fold = fold._replace(drop=version._ending_of(gone))
+            its.extend(fold.messages)
             version = version._once(fold, aside or fold.aside)
         return version
+
+    def _ending_of(self, gone: list[Message]) -> int:
+        """How many of the last messages are of these: another conversation takes away only its own."""
+        count = 0
+        for message in reversed(gone):
+            count += count < self._said and self[-1 - count] is message
+        return count
 
     def _once(self, fold: Fold, aside: bool = False) -> Transcript:
         """The version that follows, if the item is new. One that stood aside before is paid for."""
@@ -237,13 +248,3 @@ class Transcript(Sequence[Message]):
 
 def _refolded(folds: list[Fold]) -> Transcript:
     return reduce(Transcript._with, folds, Transcript())
-
-
-def _said(id: str, message: Message) -> Fold:
-    return Fold(id, (message,) if counts(message) else (), usage=message.usage)
-
-
-def _fold_of(update: StateUpdate) -> Fold:
-    # its messages bring no usage: who said them first was paid for it
-    messages = tuple(message for message in update.messages if counts(message))
-    return Fold(update.id, messages, update.log, update.variables, update.usage, update.drop)

@@ -198,13 +198,39 @@ def test_a_transcript_as_an_item_stands_for_the_items_folded_into_it(
     agree(transcript, Model().fold_all([*mine, *others, *tail]))
 
 
-@settings(deadline=None)
-@given(SOME, SOME, SOME)
-def test_the_fold_is_associative(one: list[Any], two: list[Any], three: list[Any]) -> None:
+def associative(one: list[Any], two: list[Any], three: list[Any]) -> None:
     a, b, c = (Transcript().fold_all(items) for items in (one, two, three))
-    left, right = a.fold(b).fold(c), a.fold(b.fold(c))
-    assert left == right
+    assert a.fold(b).fold(c) == a.fold(b.fold(c))
     assert a.fold_all(two).fold_all(three) == Transcript().fold_all([*one, *two, *three])
+
+
+@settings(deadline=None)
+@given(KEEPING, KEEPING, KEEPING)
+def test_the_fold_is_associative(one: list[Any], two: list[Any], three: list[Any]) -> None:
+    associative(one, two, three)
+
+
+@settings(deadline=None)
+@given(st.permutations([*MESSAGES, *UPDATES, *CHANGES]), st.integers(0, 12), st.integers(0, 12))
+def test_with_changes_it_is_associative_for_conversations_that_share_no_item(
+    items: list[Any], first: int, second: int
+) -> None:
+    first, second = sorted((first, second))
+    associative(items[:first], items[first:second], items[second:])
+
+
+def test_a_change_in_a_transcript_takes_away_what_was_said_there_wherever_it_is_folded() -> None:
+    # "one" and "two" take the place of m1; whoever has heard m0 and m1 already loses m1 as well
+    other = Transcript().fold_all([*MESSAGES[:2], CHANGES[1]])
+    assert texts(Transcript().fold_all(MESSAGES[:2]).fold(other)) == ["m0", "one", "two"]
+    # m2 is none of its messages, and where m1 is not there, nothing goes
+    assert texts(Transcript().fold_all([MESSAGES[1], ASIDE, MESSAGES[2]]).fold(other)) == [
+        "m1",
+        "m2",
+        "m0",
+        "one",
+        "two",
+    ]
 
 
 def test_what_was_dropped_in_a_transcript_takes_nothing_from_what_stands_before_it() -> None:
