@@ -120,6 +120,7 @@ class _Onlooker(Generic[F]):
         self._position = 0
         self._busy = True
         if not block.ended:
+            # of a cursor, all that a replay knows is `pump`
             block._readers = (*block._readers, self)  # type: ignore[arg-type]
 
     def __iter__(self) -> Iterator[Item]:

@@ -110,4 +110,5 @@ def own_settings(llm: object) -> tuple[str | None, dict[str, Any]]:
 
 
 def _whole(item: str | Mapping[str, Any]) -> Delta:
+    # a provider's own keys stay, of which a TypedDict knows nothing
     return delta(item) if isinstance(item, str) else {**delta(), **item}  # type: ignore[typeddict-item]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
+from typing import Any
 
 from ..cursors import Cursor
 from ..streams import MessageStream
@@ -44,7 +45,7 @@ class Mended(MessageStream):
         if not self.ended:
             self._other._start()
 
-    def _attach(self, cursor: Cursor) -> Callable[[], None]:  # type: ignore[type-arg]
+    def _attach(self, cursor: Cursor[Any]) -> Callable[[], None]:
         if not self._other.ended:
             self._other._readers = (*self._other._readers, cursor)
         detach = super()._attach(cursor)

@@ -89,6 +89,7 @@ def check_update(what: str, strategy: UpdateStrategy | None) -> Update:
 
 
 def _is_async(strategy: Any) -> bool:
+    # asked for what kind of function it is, not for whether it can be called
     return any(map(inspect.iscoroutinefunction, (strategy, getattr(strategy, "__call__", None))))  # noqa: B004
 
 

@@ -105,6 +105,7 @@ class _Building:
         for arg in args:
             shape = _leaf(NoneType) if arg is NoneType else self.shape(arg)
             variants += shape.variants if isinstance(shape, Choice) else [shape]
+        # `|` takes no list of types
         return Choice(variants, Union[tuple(variant.annotation for variant in variants)])  # noqa: UP007
 
     def _fields(self, type: type, fields: dict[str, TypeField]) -> Shape:
