@@ -304,6 +304,27 @@ def test_values_messages_states_and_results_have_marks_of_their_own() -> None:
     )
 
 
+def test_what_a_tool_shows_and_a_new_beginning_have_marks_of_their_own() -> None:
+    progress = {"id": "call_1", "name": "look", "content": "half way\n"}
+    restarted = lane(
+        (1, "next", {"progress": progress}),
+        (3, "next", "No"),
+        (4, "next", {"restart": "the answer is no number"}),
+        (5, "next", "7"),
+        (6, "completed"),
+    )
+    shows(
+        restarted,
+        """
+0 s    1 s   2 s    3 s    4 s   5 s    6 s
+┴──────┴─────┴──────┴──────┴─────┴──────┴
+───────… half way ⏎─No─────↺─────7──────|
+""",
+    )
+    titles = [item.title for item in scene_of(restarted).rows[0].items]
+    assert titles == ["look … half way\n", "No", "↺ begins anew: the answer is no number", "7"]
+
+
 def test_what_crowds_is_bundled() -> None:
     kinds: list[tuple[Kind, Any]] = [("next", "a"), ("state", "usage"), ("next", "b"), ("state", "plan")]
     crowd = lane(*[(0.01 * number, *kinds[number % 4]) for number in range(40)], (0.5, "completed"))

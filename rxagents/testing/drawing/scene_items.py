@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
@@ -104,6 +104,11 @@ def _item(event: Event) -> Item:
             return _state(event)
         case "open":
             return Item(at, "join")
+        case "next" if isinstance(value, Mapping) and value.get("restart"):
+            return Item(at, "value", "↺", f"↺ begins anew: {visible(str(value['restart']))}")
+        case "next" if isinstance(value, Mapping) and isinstance(value.get("progress"), Mapping):
+            name, shown = (visible(str(value["progress"].get(key, ""))) for key in ("name", "content"))
+            return Item(at, "value", one_line(f"… {shown}"), f"{name} … {shown}")
     text = visible(_plain(value))
     return Item(at, "value", one_line(text), text)
 
