@@ -29,7 +29,7 @@ from .structured.output_types import OutputType
 from .tooling.contexts import Context, TurnState, filled
 from .tooling.toolboxes import Toolbox
 from .transcripts import Item, Transcript
-from .values import Completion, FunctionResult, ToolCall, Usage, delta
+from .values import Completion, FunctionResult, Message, ToolCall, Usage, delta
 
 __all__ = ["Opening", "Rounds"]
 
@@ -136,21 +136,21 @@ class _Turn:
         while asked < rounds.max_rounds:
             begun = self.stream.length
             await ask(rounds.llm, self._request(messages), emit)
-            calls = self.stream.assembled(begun).tool_calls
-            if calls:
+            answer = self.stream.assembled(begun)
+            if answer.tool_calls:
                 asked += 1
-                _log.debug("%s: calls %s", rounds.agent, ", ".join(call.function["name"] for call in calls))
-                await self._answer(calls, emit)
+                names = ", ".join(call.function["name"] for call in answer.tool_calls)
+                _log.debug("%s: calls %s", rounds.agent, names)
+                await self._answer(answer.tool_calls, emit)
                 messages = messages + wire_turn(self.stream.assembled(begun))
                 continue
             try:
-                self._parse(begun)
+                self._parse(answer)
             except OutputError as error:
                 if retries == rounds.output_retries:
                     raise
                 retries += 1
                 _log.debug("%s: its answer is not of the output type", rounds.agent)
-                answer = self.stream.assembled(begun)
                 # an assistant's message without words or calls is refused by services
                 wrong = wire_turn(answer) if answer.text else []
                 messages = [*messages, *wrong, {"role": "user", "content": f"{error}\n{_AGAIN}"}]
@@ -163,8 +163,8 @@ class _Turn:
             "raise max_rounds, or tell it in the system message when to stop"
         )
 
-    def _parse(self, begun: int) -> None:
-        output, answer = self._rounds.output, self.stream.assembled(begun)
+    def _parse(self, answer: Message) -> None:
+        output = self._rounds.output
         if output is not None and not answer.refusal:
             self.stream.parsed = output.parse(answer.text)
 
