@@ -296,6 +296,14 @@ def test_in_a_pipe_each_line_is_answered_also_without_prompt_toolkit() -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_an_empty_line_is_no_message() -> None:
+    done = piped(lines="\n  \nHello\n\n", command=[sys.executable, "-c", WITHOUT])
+    assert (done.returncode, done.stdout) == (
+        0,
+        'user: user: user: assistant: You said: "Hello".\nuser: user: \n',
+    )
+
+
 def test_in_a_pipe_a_failed_reply_is_shown_and_the_next_line_is_answered() -> None:
     with OpenAIServer([HTTPFault(400, message="no"), "Two."]) as server:
         done = piped(lines="1\n2\n", OPENAI_BASE_URL=server.base_url)

@@ -362,7 +362,7 @@ def test_letters_that_the_terminal_lacks_are_replaced(monkeypatch: pytest.Monkey
 def test_in_a_dialog_the_reply_is_printed_and_the_next_line_is_asked_for(
     keys: PipeInput, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    keys.send_text(f"One?\rTwo{ALT_ENTER}lines?\r{CTRL_D}")
+    keys.send_text(f"\r \rOne?\rTwo{ALT_ENTER}lines?\r{CTRL_D}")  # what is empty is not sent
     user = console_user(plain=False)
     talk = dialog(user, Agent("bot", ScriptedLLM(["One.", "Two."])))
     assert talk.run() == "agent-stop"

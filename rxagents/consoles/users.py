@@ -69,6 +69,12 @@ class ConsoleUser(User):
         return unseen[::-1]
 
     async def _ask_at_console(self, prompt: str) -> str:
+        said = ""
+        while not said.strip():  # an empty line is no message: the person is asked again
+            said = await self._line(prompt)
+        return said
+
+    async def _line(self, prompt: str) -> str:
         self._pen.flush()
         if self.gone:
             raise EOFError("nobody reads what is said")
@@ -96,10 +102,10 @@ def console_user(
 ) -> ConsoleUser:
     """The person at the terminal: types several lines at a time, and reads what is said as it comes.
 
-    Enter sends; Alt+Enter, or Enter after a backslash, begins a new line; up and down go through what
-    was sent before; Ctrl-C takes back what was typed, and Ctrl-D leaves. In a `dialog` that is run with
-    `run` or `arun` in the main thread, Ctrl-C while a reply comes cuts that reply: what was said
-    stays, as interrupted, and the person is asked again.
+    Enter sends, unless nothing was typed; Alt+Enter, or Enter after a backslash, begins a new line; up
+    and down go through what was sent before; Ctrl-C takes back what was typed, and Ctrl-D leaves. In a
+    `dialog` that is run with `run` or `arun` in the main thread, Ctrl-C while a reply comes cuts that
+    reply: what was said stays, as interrupted, and the person is asked again.
 
     ```python
     dialog(console_user(), Agent("bot", llm)).run()
