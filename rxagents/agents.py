@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self, TypeVar, overload
 
 from reactivex import Observable
 
+from .checks import check_number
 from .engine.limits import Limit
 from .errors import ConfigurationError
 from .llm.requests import LLM
@@ -90,14 +91,6 @@ class Agent(Participant):
             raise ConfigurationError(
                 f"agent {id}: others_as is 'assistant', 'user' or None, not {others_as!r}"
             )
-        if not isinstance(max_rounds, int) or max_rounds < 1:
-            raise ConfigurationError(
-                f"agent {id}: max_rounds is {max_rounds!r}; it must be a number, 1 or more"
-            )
-        if not isinstance(output_retries, int) or output_retries < 0:
-            raise ConfigurationError(
-                f"agent {id}: output_retries is {output_retries!r}; it must be a number, 0 or more"
-            )
         if params:
             _check_params(id, params)
         self.llm = check_model(f"agent {id}", llm)
@@ -108,9 +101,9 @@ class Agent(Participant):
         self.reading_strategy = check_strategy(f"agent {id}", reading_strategy)
         self.update_strategy = check_update(f"agent {id}", update_strategy)
         self.output_type = output_type
-        self.output_retries = output_retries
+        self.output_retries = check_number(f"agent {id}", "output_retries", output_retries, 0)
         self.others_as: OthersAs | None = others_as
-        self.max_rounds = max_rounds
+        self.max_rounds = check_number(f"agent {id}", "max_rounds", max_rounds, 1)
         self.params = params
         self._limit = Limit(max_threads)
         self._output: OutputType[Any] | None = None if output_type is None else OutputType(output_type)

@@ -18,7 +18,7 @@ import rxagents.testing
 PACKAGE = Path(rxagents.__file__).parent
 
 ROOMS = """
-errors variants places increments hash_keys values message_kinds assembly
+errors checks variants places increments hash_keys values message_kinds assembly
 structured.plain_schemas structured.strict_schemas structured.json_texts structured.output_types
 structured.type_fields structured.partial_shapes structured.partial_choices structured.partial_types
 structured.json_reading structured.json_progress structured
@@ -48,7 +48,8 @@ participants rounds agents
 coding.coding_agents coding
 functions named_operators prompts users
 consoles.interrupts consoles.lines consoles.printers consoles.users consoles
-teams._members teams._turns teams._routing teams._team teams._loop teams._sequence teams._links
+teams._compositions teams._members teams._turns teams._routing teams._team teams._loop
+teams._sequence teams._links
 teams._chain teams._plans teams._unfinished teams._planning teams._planned_runs teams._planned_team teams
 operators._markers operators._messages operators._shared operators._text operators._twins
 operators._tokens operators._mended operators._error_messages operators._reading operators._transcript

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from ..checks import check_number
 from ..errors import ConfigurationError, InputError
 from ..transcripts import Transcript
 from ..values import Message, Usage
@@ -15,7 +16,6 @@ __all__ = [
     "PipelineConversationReadingStrategy",
     "TokenBudgetStrategy",
     "TopKLastNMessagesStrategy",
-    "check_number",
     "estimated_tokens",
 ]
 
@@ -163,10 +163,3 @@ class PipelineConversationReadingStrategy:
 
     def __repr__(self) -> str:
         return f"PipelineConversationReadingStrategy({self.strategies})"
-
-
-def check_number(what: str, name: str, value: int, least: int) -> int:
-    """Refuses what is no number, or too small."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ConfigurationError(f"{what}: {name} is {value!r}; it must be a number, {least} or more")
-    return value

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
+from ..checks import check_number
 from ..engine.bridges import from_async
 from ..errors import ConfigurationError
 from ..ledgers import is_instruction
@@ -16,7 +17,6 @@ from ..places import located_as
 from ..streams import MessageStream
 from ..transcripts import Transcript
 from ..values import Message, Usage
-from .cuts import check_number
 from .readings import Reading
 from .selections import Selection
 

@@ -5,20 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from reactivex import Observable
-
-from ..blocks import Block
-from ..engine.bridges import from_async
 from ..errors import ConfigurationError
 from ..participants import Emit, Participant
-from ..transcripts import Item, Transcript
+from ..transcripts import Transcript
+from ._compositions import Composition
 from ._members import check_steps
 from ._turns import Condition, answer_of, check_condition, result, take_turn
 
 __all__ = ["Loop"]
 
 
-class Loop(Participant):
+class Loop(Composition):
     """The same step again and again, on the same conversation, until it is enough.
 
     Each turn hears the conversation so far, what the turns before it said included. The loop ends
@@ -63,12 +60,6 @@ class Loop(Participant):
                 f"loop {id}: max_turns is {max_turns!r}; it must be a number, 1 or more, or None for ever"
             )
         self.max_turns = max_turns
-
-    def _block(self, transcript: Transcript) -> Item:
-        return Block(self.id, self.turn(transcript), catches_stops=True)
-
-    def turn(self, transcript: Transcript) -> Observable[Item]:
-        return from_async(lambda emit: self._run(transcript, emit))
 
     async def _run(self, transcript: Transcript, emit: Emit) -> None:
         turns = 0

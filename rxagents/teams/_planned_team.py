@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from reactivex import Observable
-
-from ..blocks import Block
-from ..engine.bridges import from_async
-from ..errors import ConfigurationError
+from ..checks import check_number
 from ..llm.requests import LLM
-from ..participants import Participant, check_model
+from ..participants import Emit, Participant, check_model
 from ..strategies.readings import ReadingStrategy, check_strategy
-from ..transcripts import Item, Transcript
+from ..transcripts import Transcript
+from ._compositions import Composition
 from ._members import check_members
 from ._planned_runs import PlannedRun
 from ._turns import Condition, check_condition
@@ -20,7 +17,7 @@ from ._turns import Condition, check_condition
 __all__ = ["PlannedTeam"]
 
 
-class PlannedTeam(Participant):
+class PlannedTeam(Composition):
     """Members who carry out a plan; a model writes it, before any of them speaks.
 
     The plan says who does what, in which order. It is shown as a StateUpdate of the kind `plan`. Each
@@ -96,12 +93,7 @@ class PlannedTeam(Participant):
         self.repeat_until = check_condition(what, "repeat_until", repeat_until)
         self.feedback_variable = feedback_variable
         self.system_prompt = system_prompt
-        if not isinstance(max_plans, int) or max_plans < 1:
-            raise ConfigurationError(f"{what}: max_plans is {max_plans!r}; it must be a number, 1 or more")
-        self.max_plans = max_plans
+        self.max_plans = check_number(what, "max_plans", max_plans, 1)
 
-    def _block(self, transcript: Transcript) -> Item:
-        return Block(self.id, self.turn(transcript), catches_stops=True)
-
-    def turn(self, transcript: Transcript) -> Observable[Item]:
-        return from_async(lambda emit: PlannedRun(self, transcript, emit).run())
+    async def _run(self, transcript: Transcript, emit: Emit) -> None:
+        await PlannedRun(self, transcript, emit).run()

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from reactivex import Observable
-
-from ..blocks import Block
-from ..engine.bridges import from_async
 from ..llm.requests import LLM
 from ..participants import Emit, Participant, check_model
-from ..transcripts import Item, Transcript
+from ..transcripts import Transcript
 from ..values import SystemMessage
+from ._compositions import Composition
 from ._members import check_steps
 from ._turns import result, take_turn
 
 __all__ = ["Sequence"]
 
 
-class Sequence(Participant):
+class Sequence(Composition):
     """One after the other, in this order; each hears the conversation so far.
 
     What the steps before it said belongs to that. The sequence is `done` after its last step. A step
@@ -60,12 +57,6 @@ class Sequence(Participant):
         self.steps = check_steps(f"sequence {id}", "steps", steps)
         self.llm = None if llm is None else check_model(f"sequence {id}", llm)
         self.system_prompt = system_prompt
-
-    def _block(self, transcript: Transcript) -> Item:
-        return Block(self.id, self.turn(transcript), catches_stops=True)
-
-    def turn(self, transcript: Transcript) -> Observable[Item]:
-        return from_async(lambda emit: self._run(transcript, emit))
 
     async def _run(self, transcript: Transcript, emit: Emit) -> None:
         if self.system_prompt:

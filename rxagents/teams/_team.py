@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from reactivex import Observable
-
-from ..blocks import Block
+from ..checks import check_number
 from ..engine.bridges import from_async
-from ..errors import ConfigurationError, RoutingError
+from ..errors import RoutingError
 from ..llm.requests import LLM, LLMConstraints
 from ..participants import Emit, Participant, ask, check_model
 from ..places import located, located_as
@@ -19,6 +17,7 @@ from ..state_updates import StateUpdate
 from ..strategies.readings import ReadingStrategy, check_strategy, read
 from ..streams import MessageStream
 from ..transcripts import Item, Transcript
+from ._compositions import Composition
 from ._members import check_members, check_transitions
 from ._routing import PROMPT, choice_request, describe, read_choice
 from ._turns import Condition, answer_of, check_condition, result, take_turn
@@ -29,7 +28,7 @@ _TRIES = 3
 _log = logging.getLogger("rxagents.team")
 
 
-class Team(Participant):
+class Team(Composition):
     """Members who take turns in one conversation; a model says who is next.
 
     A member hears the conversation so far, and what it says is heard by those after it. The team
@@ -84,15 +83,7 @@ class Team(Participant):
         self.include_tools_descriptions = include_tools_descriptions
         self.reading_strategy = check_strategy(f"team {id}", reading_strategy)
         self.use_structured_output = use_structured_output
-        if not isinstance(max_turns, int) or max_turns < 1:
-            raise ConfigurationError(f"team {id}: max_turns is {max_turns!r}; it must be a number, 1 or more")
-        self.max_turns = max_turns
-
-    def _block(self, transcript: Transcript) -> Item:
-        return Block(self.id, self.turn(transcript), catches_stops=True)
-
-    def turn(self, transcript: Transcript) -> Observable[Item]:
-        return from_async(lambda emit: self._run(transcript, emit))
+        self.max_turns = check_number(f"team {id}", "max_turns", max_turns, 1)
 
     async def _run(self, transcript: Transcript, emit: Emit) -> None:
         def add(item: Item) -> None:

@@ -1,0 +1,28 @@
+"""What the teams in which a stop ends have in common: their block, and that a turn is a coroutine."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from reactivex import Observable
+
+from ..blocks import Block
+from ..engine.bridges import from_async
+from ..participants import Emit, Participant
+from ..transcripts import Item, Transcript
+
+__all__ = ["Composition"]
+
+
+class Composition(Participant):
+    """A team whose members' stops end it, and go no further."""
+
+    def _block(self, transcript: Transcript) -> Item:
+        return Block(self.id, self.turn(transcript), catches_stops=True)
+
+    def turn(self, transcript: Transcript) -> Observable[Item]:
+        return from_async(lambda emit: self._run(transcript, emit))
+
+    @abstractmethod
+    async def _run(self, transcript: Transcript, emit: Emit) -> None:
+        """Lets the members speak, and emits what they say."""
