@@ -37,6 +37,7 @@ from rxagents.llm.replies import Call, Reply
 from rxagents.operators import answer, markers, messages, responses, text, transcript, until
 from rxagents.testing import Marbles, virtual
 from rxagents.values import FunctionResult, delta
+from tests.team_views import only
 
 # -- the turn
 
@@ -258,10 +259,6 @@ def test_a_model_that_emits_nonsense_fails_the_turn(marbles: Marbles) -> None:
 
 def look(what: str) -> str:
     return f"saw {what}"
-
-
-def only(*marks: str) -> Callable[[Observable[Any]], Observable[Any]]:
-    return ops.filter(lambda marker: marker[0] in marks)
 
 
 def test_the_calls_of_a_round_run_at_once_and_answer_in_call_order(marbles: Marbles) -> None:

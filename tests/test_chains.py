@@ -36,17 +36,7 @@ from rxagents.llm import Reply
 from rxagents.operators import answer, map_tokens, markers, messages, transcript, until
 from rxagents.replays import Replay
 from rxagents.testing import Marbles, OpenAIServer, Paused
-
-RESPONSE = ("response", ANY)
-STOPPER = as_agent("stopper", lambda source: just(StateUpdate("stop", stop="enough")))
-
-
-def only(*marks: str) -> Callable[[Observable[Any]], Observable[Any]]:
-    return ops.filter(lambda marker: marker[0] in marks)
-
-
-def speakers(source: Observable[Any]) -> Observable[str]:
-    return source.pipe(markers(), only("response"), ops.map(lambda marker: marker[1][0]["name"]))
+from tests.team_views import RESPONSE, STOPPER, only, speakers
 
 
 def said(source: Observable[Any]) -> Observable[Any]:

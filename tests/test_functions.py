@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from unittest.mock import ANY
 
 import pytest
 import reactivex as rx
-from reactivex import Observable
 from reactivex import operators as ops
 
 from rxagents import (
@@ -39,10 +38,7 @@ from rxagents.llm.replies import Reply
 from rxagents.operators import map_tokens, markers, responses, text, transcript, until
 from rxagents.replays import Replay
 from rxagents.testing import Marbles
-
-
-def only(*marks: str) -> Callable[[Observable[Any]], Observable[Any]]:
-    return ops.filter(lambda marker: marker[0] in marks)
+from tests.team_views import only
 
 
 def who_said_what(message: Message) -> tuple[str, str | None, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
 from typing import Any
 from unittest.mock import ANY
 
@@ -20,7 +19,6 @@ from rxagents import (
     MessageStream,
     OpenAILLM,
     ScriptedLLM,
-    StateUpdate,
     SystemMessage,
     Team,
     Transcript,
@@ -31,17 +29,9 @@ from rxagents import (
     as_agent,
     say,
 )
-from rxagents.engine.emitters import just
 from rxagents.operators import markers, text, transcript, until
 from rxagents.testing import Marbles, OpenAIServer
-
-RESPONSE = ("response", ANY)
-STOPPER = as_agent("stopper", lambda source: just(StateUpdate("stop", stop="enough")))
-QUITTER = as_agent("quitter", lambda source: just(StateUpdate("stop", stop="all", scope="run")))
-
-
-def only(*marks: str) -> Callable[[Observable[Any]], Observable[Any]]:
-    return ops.filter(lambda marker: marker[0] in marks)
+from tests.team_views import QUITTER, RESPONSE, STOPPER, only
 
 
 def talker(id: str, said: str | None = None) -> Agent:

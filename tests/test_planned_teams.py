@@ -31,30 +31,14 @@ from rxagents import (
     UserMessage,
     Workflow,
     agent,
-    as_agent,
     say,
 )
-from rxagents.engine.emitters import just
 from rxagents.llm import Reply
 from rxagents.operators import markers, text, transcript
 from rxagents.teams._plans import PlanStep, read_plan
 from rxagents.testing import Marbles, OpenAIServer, Paused
 from rxagents.testing.marbles.drawn_models import MarbleLLM
-
-RESPONSE = ("response", ANY)
-STOPPER = as_agent("stopper", lambda source: just(StateUpdate("stop", stop="enough")))
-
-
-def only(*marks: str) -> Callable[[Observable[Any]], Observable[Any]]:
-    return ops.filter(lambda marker: marker[0] in marks)
-
-
-def speakers(source: Observable[Any]) -> Observable[str]:
-    return source.pipe(markers(), only("response"), ops.map(lambda marker: marker[1][0]["name"]))
-
-
-def ended(source: Observable[Any]) -> Observable[Any]:
-    return source.pipe(markers(), ops.last(), ops.map(lambda marker: marker[1]))
+from tests.team_views import RESPONSE, STOPPER, ended, only, speakers
 
 
 def plan(*ids: str) -> str:

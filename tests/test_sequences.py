@@ -8,7 +8,6 @@ from unittest.mock import ANY
 
 import pytest
 import reactivex as rx
-from reactivex import Observable
 from reactivex import operators as ops
 
 from rxagents import (
@@ -32,26 +31,10 @@ from rxagents import (
     as_agent,
     say,
 )
-from rxagents.engine.emitters import just
 from rxagents.llm import Call, Reply
 from rxagents.operators import markers, text, transcript, until
 from rxagents.testing import Marbles, OpenAIServer
-
-RESPONSE = ("response", ANY)
-STOPPER = as_agent("stopper", lambda source: just(StateUpdate("stop", stop="enough")))
-QUITTER = as_agent("quitter", lambda source: just(StateUpdate("stop", stop="all", scope="run")))
-
-
-def only(*marks: str) -> Callable[[Observable[Any]], Observable[Any]]:
-    return ops.filter(lambda marker: marker[0] in marks)
-
-
-def speakers(source: Observable[Any]) -> Observable[str]:
-    return source.pipe(markers(), only("response"), ops.map(lambda marker: marker[1][0]["name"]))
-
-
-def ended(source: Observable[Any]) -> Observable[Any]:
-    return source.pipe(markers(), ops.last(), ops.map(lambda marker: marker[1]))
+from tests.team_views import QUITTER, RESPONSE, STOPPER, ended, only, speakers
 
 
 def talker(id: str, said: str | None = None) -> Agent:

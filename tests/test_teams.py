@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from typing import Any
 from unittest.mock import ANY
 
@@ -39,14 +38,7 @@ from rxagents.llm.requests import ChatRequest
 from rxagents.operators import markers, messages, text, transcript, until
 from rxagents.testing import Marbles
 from rxagents.testing.marbles.drawn_models import MarbleLLM
-
-
-def only(*marks: str) -> Callable[[Observable[Any]], Observable[Any]]:
-    return ops.filter(lambda marker: marker[0] in marks)
-
-
-def speakers(source: Observable[Any]) -> Observable[str]:
-    return source.pipe(markers(), only("response"), ops.map(lambda marker: marker[1][0]["name"]))
+from tests.team_views import RESPONSE, STOPPER, only, speakers
 
 
 def result(source: Observable[Any]) -> Observable[Any]:
@@ -67,10 +59,6 @@ def talker(id: str, said: str | None = None) -> Agent:
 
 def team(llm: Any, *members: Any, id: str = "team", **options: Any) -> Team:
     return Team(llm, members or [talker("a"), talker("b")], id, **options)
-
-
-RESPONSE = ("response", ANY)
-STOPPER = as_agent("stopper", lambda source: just(StateUpdate("stop", stop="enough")))
 
 
 # -- turns

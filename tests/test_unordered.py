@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -15,10 +15,7 @@ from rxagents import Agent, InputError, ScriptedLLM, Transcript, agent, say, str
 from rxagents.operators import markers, text, transcript, until
 from rxagents.testing import Marbles
 from rxagents.testing.laws import check_laws
-
-
-def only(*marks: str) -> Callable[[Observable[Any]], Observable[Any]]:
-    return ops.filter(lambda marker: marker[0] in marks)
+from tests.team_views import only
 
 
 def replied(thing: Any) -> Observable[Any]:

@@ -12,13 +12,12 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import redirect_stdout
 from typing import Any
 
 import pytest
 import reactivex as rx
-from reactivex import Observable
 from reactivex import operators as ops
 
 from rxagents import (
@@ -36,10 +35,7 @@ from rxagents import (
 from rxagents.operators import markers, responses, until
 from rxagents.prompts import not_heard, typed
 from rxagents.testing import Marbles, virtual
-
-
-def only(*marks: str) -> Callable[[Observable[Any]], Observable[Any]]:
-    return ops.filter(lambda marker: marker[0] in marks)
+from tests.team_views import only
 
 
 async def typing_slowly(prompt: str) -> str:
