@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
+import reactivex as rx
 from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable, SingleAssignmentDisposable
 
-__all__ = ["How", "Notes", "listened"]
+from .requests import LLM, ChatRequest
+
+__all__ = ["How", "Notes", "noted"]
 
 How = Literal["completed", "interrupted", "error"]
 """How an answer ended."""
@@ -20,7 +24,41 @@ class Notes(Protocol):
     def end(self, how: How, error: Exception | None = None) -> None: ...
 
 
-def listened(
+def noted(
+    llm: LLM, request: ChatRequest, begin: Callable[[abc.SchedulerBase | None], Notes | None]
+) -> Observable[Any]:
+    """Asks a model, and has each subscription's answer noted.
+
+    Args:
+        llm: The model.
+        request: What to ask.
+        begin: Begins the notes of one answer, with the scheduler of its subscription; None: none are taken.
+
+    Raises:
+        Exception: What the model raises; that is noted as well.
+    """
+    try:
+        answer = llm(request)
+    except Exception as error:
+        notes = begin(None)
+        if notes is not None:
+            notes.end("error", error)
+        raise
+    if not isinstance(answer, Observable):
+        return answer  # whoever asks says best what is wrong with it
+
+    def subscribe(
+        observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None
+    ) -> abc.DisposableBase:
+        notes = begin(scheduler)
+        if notes is None:
+            return answer.subscribe(observer, scheduler=scheduler)
+        return _listened(answer, notes, observer, scheduler)
+
+    return rx.create(subscribe)
+
+
+def _listened(
     answer: Observable[Any],
     notes: Notes,
     observer: abc.ObserverBase[Any],

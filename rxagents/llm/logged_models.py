@@ -8,15 +8,14 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
-import reactivex as rx
-from reactivex import Observable, abc
+from reactivex import Observable
 from reactivex.internal.constants import UTC_ZERO
 
 from ..engine.loops import dropped
 from ..errors import ConfigurationError
 from ..recording.journals import Timekeeper, timekeeper
 from ..recording.redaction import Redaction
-from .listening import How, listened
+from .listening import How, noted
 from .model_calls import ModelCall, model_call
 from .requests import LLM, ChatRequest, LLMConstraints
 
@@ -75,20 +74,7 @@ class LoggedLLM:
         log.redaction.meet(llm)
 
     def __call__(self, request: ChatRequest, /) -> Observable[Any]:
-        try:
-            answer = self.llm(request)
-        except Exception as error:
-            _Call(self, request, timekeeper()).end("error", error)
-            raise
-        if not isinstance(answer, Observable):
-            return answer  # whoever asks says best what is wrong with it
-
-        def subscribe(
-            observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None
-        ) -> abc.DisposableBase:
-            return listened(answer, _Call(self, request, timekeeper(scheduler)), observer, scheduler)
-
-        return rx.create(subscribe)
+        return noted(self.llm, request, lambda clock: _Call(self, request, timekeeper(clock)))
 
     def __repr__(self) -> str:
         return f"logged({self.llm!r})"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import Any, Self
 
-import reactivex as rx
 from reactivex import Observable, abc
 
 from ..errors import ConfigurationError
@@ -13,7 +12,7 @@ from ..recording.journal_values import completion_data, delta_data, error_data
 from ..recording.journals import Journal, Timekeeper, timekeeper
 from ..recording.redaction import Redact, Redaction
 from ..values import Completion
-from .listening import How, listened
+from .listening import How, noted
 from .requests import LLM, ChatRequest, LLMConstraints
 
 __all__ = ["RecordedLLM", "record"]
@@ -44,24 +43,10 @@ class RecordedLLM:
         redaction.meet(llm)
 
     def __call__(self, request: ChatRequest, /) -> Observable[Any]:
-        try:
-            answer = self.llm(request)
-        except Exception as error:
-            if not self._journal.closed:
-                _Call(self, request, timekeeper()).end("error", error)
-            raise
-        if not isinstance(answer, Observable):
-            return answer  # whoever asks says best what is wrong with it
+        def begin(clock: abc.SchedulerBase | None) -> _Call | None:
+            return None if self._journal.closed else _Call(self, request, timekeeper(clock))
 
-        def subscribe(
-            observer: abc.ObserverBase[Any], scheduler: abc.SchedulerBase | None = None
-        ) -> abc.DisposableBase:
-            if self._journal.closed:
-                return answer.subscribe(observer, scheduler=scheduler)
-            call = _Call(self, request, timekeeper(scheduler))
-            return listened(answer, call, observer, scheduler)
-
-        return rx.create(subscribe)
+        return noted(self.llm, request, begin)
 
     def dispose(self) -> None:
         """Ends the recording: what is asked from now on passes through unwritten."""
