@@ -10,7 +10,7 @@ __all__ = ["LockedError", "WriterLock"]
 
 try:
     import fcntl
-except ImportError:  # Windows
+except ImportError:  # Windows; a name of a module is given no other value, says the type checker
     fcntl = None  # type: ignore[assignment]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -90,14 +91,17 @@ class _Level(CompositeDisposable):
         else:
             self._sink.on_next(item)
 
+    @abstractmethod
     def _message(self, item: MessageStream) -> None:
-        raise NotImplementedError
+        """A message has come."""
 
+    @abstractmethod
     def _failed(self, error: Exception) -> None:
-        raise NotImplementedError
+        """The source has failed."""
 
+    @abstractmethod
     def _completed(self) -> None:
-        raise NotImplementedError
+        """The source has completed."""
 
     def _is_told(self, error: Exception) -> bool:
         """Whether it came from a block in here, which says so itself."""
