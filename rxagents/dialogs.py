@@ -51,7 +51,7 @@ class Dialog(Workflow):
 
     def close(self) -> None:
         """Lets go of the history's file, if it was made with its path; a history that was given stays."""
-        self._end_what_was_left()  # so that it is written, too
+        self._session.end_what_was_left()  # so that it is written, too
         if self._opened is not None:
             self._opened.close()
 

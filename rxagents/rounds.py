@@ -5,15 +5,14 @@ All of it is written into one message. What tools change beside their answers st
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from reactivex import Observable
 
+from .calls import Calls
 from .engine.bridges import from_async
 from .engine.emitters import Emitter
 from .engine.limits import Limit
@@ -26,10 +25,10 @@ from .llm.wire import wire_turn
 from .participants import Emit, ask
 from .streams import MessageStream
 from .structured.output_types import OutputType
-from .tooling.contexts import Context, TurnState, filled
+from .tooling.contexts import TurnState, filled
 from .tooling.toolboxes import Toolbox
 from .transcripts import Item, Transcript
-from .values import Completion, FunctionResult, Message, ToolCall, Usage, delta
+from .values import Completion, Message, Usage, delta
 
 __all__ = ["Opening", "Rounds"]
 
@@ -98,6 +97,7 @@ class _Turn:
         self._heard = transcript
         self._state = TurnState(transcript, self._changed)
         self.stream = MessageStream(from_async(self._run), name=rounds.agent)
+        self._calls = Calls(rounds.agent, rounds.toolbox, rounds.limit, self.stream, self._state, self._show)
 
     def begin(self, sink: Sink[Item]) -> None:
         self._sink = sink
@@ -118,6 +118,9 @@ class _Turn:
                 dropped(error, f"a tool changed {change.kind} after the turn had ended; the change is lost")
             else:
                 self._sink.on_next(change)
+
+    def _show(self, item: Item) -> None:
+        self._on_loop(lambda: self._sink.on_next(item))
 
     def _on_loop(self, action: Callable[[], None]) -> None:
         loop = self._sink.loop
@@ -141,7 +144,7 @@ class _Turn:
                 asked += 1
                 names = ", ".join(call.function["name"] for call in answer.tool_calls)
                 _log.debug("%s: calls %s", rounds.agent, names)
-                await self._answer(answer.tool_calls, emit)
+                await self._calls.answer(answer.tool_calls, emit)
                 messages = messages + wire_turn(self.stream.assembled(begun))
                 continue
             try:
@@ -182,36 +185,6 @@ class _Turn:
             response_format,
             params=dict(rounds.params),
             agent=rounds.agent,
-        )
-
-    async def _answer(self, calls: Iterable[ToolCall], emit: Emit) -> None:
-        """Runs the calls of one round side by side; the results go back in call order."""
-        running = [asyncio.ensure_future(self._call(call, emit)) for call in calls]
-
-        def cancel(_: object) -> None:
-            for task in running:
-                task.cancel()
-
-        # a witness, since the turn itself hears of its end only with the loop's next round, and by
-        # then a tool that was about to start would have started
-        self.stream.on_end(cancel)
-        for task in running:
-            emit(await task)
-
-    async def _call(self, call: ToolCall, emit: Emit) -> FunctionResult:
-        rounds = self._rounds
-
-        def progress(text: str) -> None:
-            shown = {"id": call.id, "name": call.function.get("name", ""), "content": text}
-            self._on_loop(partial(emit, delta(progress=shown)))
-
-        return await rounds.toolbox.answer(
-            call,
-            context=Context(self._state, progress),
-            limit=rounds.limit,
-            on_dropped=lambda error: dropped(
-                error, f"a tool of agent {rounds.agent} raised after its run ended"
-            ),
         )
 
 

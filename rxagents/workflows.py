@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import threading
 from typing import Any
@@ -13,34 +12,25 @@ from reactivex.disposable import CompositeDisposable, Disposable
 
 from .blocking import blockable_loop
 from .conversations import Conversation
-from .conversing import Askable, checked, converse
+from .conversing import Askable, checked
 from .engine.async_items import AsyncItems
-from .engine.bridges import from_async
 from .engine.emitters import Emitter
 from .engine.loops import current_loop
 from .engine.sinks import Sink
 from .engine.sync_items import SyncItems
 from .engine.tasks import cancelled_tasks_ended
-from .errors import WorkflowBusyError
 from .histories.protocol import History
 from .keeping import Keeping
 from .message_callbacks import OnMessage
 from .operators import Marker
-from .participants import Emit
 from .recorders import Recorder
 from .recording.redaction import Redact
 from .runs import Run, RunResult
 from .saying.flatten import say
 from .seats import Seat
-from .transcripts import Item
-from .values import SystemMessage
+from .sessions import Session
 
 __all__ = ["Workflow"]
-
-_log = logging.getLogger("rxagents.workflow")
-
-# Seconds; what was left ends within milliseconds, unless its loop is blocked.
-_PATIENCE = 1.0
 
 
 class Workflow:
@@ -77,25 +67,30 @@ class Workflow:
         history: History | None = None,
         on_message: OnMessage | None = None,
     ) -> None:
-        self.askable = checked(askable)
-        self.system_prompt = system_prompt
-        self._kept = Keeping(conversation, history, on_message)
-        self._current: Run | None = None
-        self._starting = threading.Lock()
-        self._recorders: dict[Recorder, None] = {}
+        self._session = Session(checked(askable), Keeping(conversation, history, on_message), system_prompt)
+
+    @property
+    def askable(self) -> Askable:
+        """Whom it asks; another one may be set between two runs."""
+        return self._session.askable
+
+    @askable.setter
+    def askable(self, askable: Askable) -> None:
+        self._session.askable = checked(askable)
+
+    @property
+    def system_prompt(self) -> str:
+        """The first message of a new conversation."""
+        return self._session.system_prompt
 
     @property
     def conversation(self) -> Conversation:
         """What was said so far; while a run is going on, with all messages that have ended."""
-        self._end_what_was_left()
-        return self._kept.conversation
+        return self._session.conversation
 
     @conversation.setter
     def conversation(self, conversation: Conversation) -> None:
-        self._end_what_was_left()
-        with self._starting:
-            self._check_idle()
-            self._kept.replace(conversation)
+        self._session.conversation = conversation
 
     def start(self, input: Any = None) -> Run:
         """Begins a run: on the running loop of this thread, else on the shared one.
@@ -109,7 +104,7 @@ class Workflow:
             InputError: The input is no message.
             WorkflowBusyError: A run is still going on.
         """
-        run = self._new_run(say(input), current_loop())
+        run = self._session.begin(say(input), current_loop())
         run.begin()
         return run
 
@@ -123,7 +118,7 @@ class Workflow:
             HistoryError, InputError, WorkflowBusyError: As `start`.
         """
         loop = blockable_loop("run", "await workflow.arun(…)")
-        run = self._new_run(say(input), loop)
+        run = self._session.begin(say(input), loop)
         ended = threading.Event()
         run.on_end(lambda _: ended.set())
         run.begin()
@@ -146,7 +141,7 @@ class Workflow:
             WorkflowBusyError: At the first step, if a run is still going on.
         """
         loop = blockable_loop("run_stream", "async for … in workflow.arun_stream(…)")
-        self._end_what_was_left()
+        self._session.end_what_was_left()
         seat = Seat()
         return SyncItems(self._observed(input, state, seat), loop, seat.leave)
 
@@ -176,7 +171,7 @@ class Workflow:
         said = say(input)
 
         def start(sink: Sink[Marker]) -> CompositeDisposable:
-            run = self._new_run(said, sink.loop)
+            run = self._session.begin(said, sink.loop)
             run.read_by(lambda: seat.left or sink.stopped)
             markers = run.markers(state=state).subscribe(sink)
             return CompositeDisposable(Disposable(run.dispose), markers)
@@ -209,42 +204,4 @@ class Workflow:
         Raises:
             ConfigurationError: Nothing can be written there.
         """
-        recorder = Recorder(path, redact=redact, on_dispose=self._recorders.pop)
-        self._recorders[recorder] = None
-        return recorder
-
-    def _new_run(self, said: Observable[Item], loop: asyncio.AbstractEventLoop) -> Run:
-        self._end_what_was_left()
-        with self._starting:
-            self._check_idle()
-            conversation = self._kept.refresh()
-            if self.system_prompt and not len(conversation):
-                conversation.append(SystemMessage(self.system_prompt))
-            run = Run(from_async(lambda emit: self._converse(said, run, emit)), conversation)
-            run.bind(loop)  # before another thread can see it
-            run.on_end(self._ended)
-            self._current = run
-            _log.debug("%r: a run begins after %d messages", self.askable, len(conversation))
-            return run
-
-    def _ended(self, run: Run) -> None:
-        _log.debug("%r: the run ended: %s", self.askable, run.result)
-        if self._current is run:
-            self._current = None
-
-    def _end_what_was_left(self) -> None:
-        run = self._current
-        if run is not None:
-            run.end_if_left(_PATIENCE)
-
-    def _check_idle(self) -> None:
-        if self._current is not None and self._current.going_on:
-            raise WorkflowBusyError(
-                "this workflow is in the middle of a run; let it end, dispose it, or make another "
-                "workflow with workflow.conversation.fork()"
-            )
-
-    async def _converse(self, said: Observable[Item], run: Run, emit: Emit) -> None:
-        for recorder in tuple(self._recorders):
-            recorder.follow(run, self.askable)
-        await converse(self.askable, said, run, emit)
+        return self._session.record(path, redact)

@@ -22,7 +22,7 @@ errors checks variants places increments hash_keys values message_kinds assembly
 structured.plain_schemas structured.strict_schemas structured.json_texts structured.output_types
 structured.type_fields structured.partial_shapes structured.partial_choices structured.partial_types
 structured.json_reading structured.json_progress structured
-engine.daemon_executors engine.loops engine.tasks engine.mailboxes engine.async_items engine.schedulers
+engine.daemon_executors engine.demands engine.loops engine.tasks engine.mailboxes engine.async_items engine.schedulers
 engine.sinks engine.emitters engine.inlets engine.work engine.bridges engine.sync_items engine.limits
 engine.threads engine
 recording.masks recording.redaction recording.journal_values recording.journals recording
@@ -44,7 +44,7 @@ strategies.selections strategies.readings strategies.cuts strategies.summaries s
 strategies
 tooling.contexts tooling.docstrings tooling.signatures tooling.tool_results tooling.tools
 tooling.toolboxes tooling
-participants rounds agents
+participants calls rounds agents
 coding.coding_agents coding
 functions named_operators prompts users
 consoles.interrupts consoles.lines consoles.printers consoles.users consoles
@@ -57,7 +57,7 @@ operators._until operators._partials operators
 histories.protocol histories.in_memory histories.item_data histories.in_order histories.markdown_pages
 histories.markdown_parts histories.page_files histories.markdown histories.item_rows histories.stores
 histories.writer_locks histories.item_writers histories.sqlite histories
-keeping runs recorders conversing blocking seats workflows dialog_turns dialogs public_names demo
+keeping runs recorders conversing blocking seats sessions workflows dialog_turns dialogs public_names demo
 testing.clock.waiting_tasks testing.clock.socketless testing.clock.default_timers
 testing.clock.virtual_loop testing.clock.loop_closing testing.clock.virtual_clock testing.clock
 testing.lanes testing.lane_sheets

@@ -822,7 +822,7 @@ def test_a_workflow_does_not_keep_what_it_ran() -> None:
     run = workflow.start("Hi")
     heard(run)
     assert all(run is not each for each in gc.get_referrers(workflow))
-    assert workflow._current is None
+    assert workflow._session._current is None
 
 
 # -- programs

@@ -91,9 +91,15 @@ class Context:
     ```
     """
 
-    def __init__(self, turn: TurnState, progress: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        turn: TurnState,
+        progress: Callable[[str], None] | None = None,
+        show: Callable[[Any], None] | None = None,
+    ) -> None:
         self._turn = turn
         self._progress = progress
+        self._show = show
 
     @property
     def transcript(self) -> Transcript:
@@ -134,6 +140,11 @@ class Context:
         """Shows how far the tool is: a `progress` delta of its call, which no model reads."""
         if self._progress is not None:
             self._progress(text)
+
+    def show(self, item: Any) -> None:
+        """Emits an item, such as a Block that stands aside, in the agent's block beside its message."""
+        if self._show is not None:
+            self._show(item)
 
 
 def filled(messages: list[dict[str, Any]], variables: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -1,0 +1,116 @@
+"""Session: what a workflow keeps, which is one conversation with one partner, a run at a time."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from asyncio import AbstractEventLoop
+
+from reactivex import Observable
+
+from .conversations import Conversation
+from .conversing import Askable, converse
+from .engine.bridges import from_async
+from .errors import WorkflowBusyError
+from .keeping import Keeping
+from .participants import Emit
+from .recorders import Recorder
+from .recording.redaction import Redact
+from .runs import Run
+from .transcripts import Item
+from .values import SystemMessage
+
+__all__ = ["Session"]
+
+_log = logging.getLogger("rxagents.workflow")
+
+# Seconds; what was left ends within milliseconds, unless its loop is blocked.
+_PATIENCE = 1.0
+
+
+class Session:
+    """One conversation with one partner, a run at a time.
+
+    A run that was left (disposed, or its iterator closed or dropped) has ended when anything else is
+    asked of the session from the thread that left it.
+
+    Args:
+        askable: Whom to ask.
+        kept: Where the conversation is kept.
+        system_prompt: The first message of a new conversation.
+    """
+
+    def __init__(self, askable: Askable, kept: Keeping, system_prompt: str) -> None:
+        self.askable = askable
+        self.system_prompt = system_prompt
+        self._kept = kept
+        self._current: Run | None = None
+        self._starting = threading.Lock()
+        self._recorders: dict[Recorder, None] = {}
+
+    @property
+    def conversation(self) -> Conversation:
+        """What was said so far; while a run is going on, with all messages that have ended."""
+        self.end_what_was_left()
+        return self._kept.conversation
+
+    @conversation.setter
+    def conversation(self, conversation: Conversation) -> None:
+        self.end_what_was_left()
+        with self._starting:
+            self._check_idle()
+            self._kept.replace(conversation)
+
+    def begin(self, said: Observable[Item], loop: AbstractEventLoop) -> Run:
+        """A new run, which starts with its first reader or its `begin`.
+
+        Args:
+            said: The inputs.
+            loop: Where it runs.
+
+        Raises:
+            HistoryError: What is stored cannot be read.
+            WorkflowBusyError: A run is still going on.
+        """
+        self.end_what_was_left()
+        with self._starting:
+            self._check_idle()
+            conversation = self._kept.refresh()
+            if self.system_prompt and not len(conversation):
+                conversation.append(SystemMessage(self.system_prompt))
+            run = Run(from_async(lambda emit: self._converse(said, run, emit)), conversation)
+            run.bind(loop)  # before another thread can see it
+            run.on_end(self._ended)
+            self._current = run
+            _log.debug("%r: a run begins after %d messages", self.askable, len(conversation))
+            return run
+
+    def end_what_was_left(self) -> None:
+        """Ends the run, if whoever read it has left."""
+        run = self._current
+        if run is not None:
+            run.end_if_left(_PATIENCE)
+
+    def record(self, path: str | os.PathLike[str], redact: Redact | None) -> Recorder:
+        """Writes each run that begins from now on to a file, until the recorder is disposed."""
+        recorder = Recorder(path, redact=redact, on_dispose=self._recorders.pop)
+        self._recorders[recorder] = None
+        return recorder
+
+    def _ended(self, run: Run) -> None:
+        _log.debug("%r: the run ended: %s", self.askable, run.result)
+        if self._current is run:
+            self._current = None
+
+    def _check_idle(self) -> None:
+        if self._current is not None and self._current.going_on:
+            raise WorkflowBusyError(
+                "this workflow is in the middle of a run; let it end, dispose it, or make another "
+                "workflow with workflow.conversation.fork()"
+            )
+
+    async def _converse(self, said: Observable[Item], run: Run, emit: Emit) -> None:
+        for recorder in tuple(self._recorders):
+            recorder.follow(run, self.askable)
+        await converse(self.askable, said, run, emit)
