@@ -320,14 +320,14 @@ NO_MESSAGES = [
 ]
 
 
-@pytest.mark.parametrize("thing", NO_MESSAGES, ids=repr)
+@pytest.mark.parametrize("thing", NO_MESSAGES, ids=lambda thing: type(thing).__name__)
 def test_what_is_no_message_is_refused_at_once_and_named(thing: Any) -> None:
     for wrapped in (thing, [thing], ["a", ("b", [thing])]):
         with pytest.raises(InputError, match=type(thing).__name__):
             say(wrapped)
 
 
-@pytest.mark.parametrize("thing", NO_MESSAGES, ids=repr)
+@pytest.mark.parametrize("thing", NO_MESSAGES, ids=lambda thing: type(thing).__name__)
 def test_what_turns_out_to_be_no_message_fails_in_its_place_and_is_named(
     marbles: Marbles, thing: Any
 ) -> None:

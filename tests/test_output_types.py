@@ -379,7 +379,6 @@ def some_function() -> None: ...
         (list["Nope"], "output_type: list_Nope has no JSON schema: .* is not fully defined"),  # type: ignore[name-defined]  # noqa: F821
         (type("Own", (), {}), "output_type: Own has no JSON schema"),
     ],
-    ids=str,
 )
 def test_what_is_no_type_is_refused_at_once(type: Any, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message.replace("[", r"\[").replace("…", ".")):
