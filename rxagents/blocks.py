@@ -178,7 +178,7 @@ class Block(Scope):
 
     @property
     def places(self) -> tuple[str, ...]:
-        return (self.name, *self.error_where)
+        return (*self.checkpoints, self.name, *self.error_where)
 
     def __repr__(self) -> str:
         return f"<Block {self.name}, {'ended' if self.ended else 'open'}>"

@@ -40,6 +40,8 @@ class Replay(Observable[T]):
         source: What to run; None: this replay is fed by its owner.
     """
 
+    checkpoints: tuple[str, ...] = ()  # that it passed, the last one first
+
     def __init__(self, source: Observable[Any] | None = None) -> None:
         super().__init__()
         self._source = source
@@ -72,7 +74,7 @@ class Replay(Observable[T]):
     @property
     def places(self) -> tuple[str, ...]:
         """Where its error passed."""
-        return self.error_where
+        return (*self.checkpoints, *self.error_where)
 
     def subscribe(
         self,

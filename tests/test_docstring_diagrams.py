@@ -40,6 +40,7 @@ from rxagents import (
 )
 from rxagents.operators import (
     answer,
+    checkpoint,
     deltas,
     errors_as_messages,
     last_n,
@@ -341,6 +342,11 @@ def _(drawn: Diagram) -> None:
 @of("operators._reading.summarize")
 def _(drawn: Diagram) -> None:
     _read(drawn, summarize(drawn.llm()), "s", "b")
+
+
+@of("operators._checkpoint.checkpoint")
+def _(drawn: Diagram) -> None:
+    drawn.shows("checked", rx.of(drawn.message()).pipe(checkpoint("draft"), text()))
 
 
 @of("operators._until.until")

@@ -53,7 +53,7 @@ teams._sequence teams._links
 teams._chain teams._plans teams._unfinished teams._planning teams._planned_runs teams._planned_team teams
 operators._markers operators._messages operators._shared operators._text operators._twins
 operators._tokens operators._mended operators._error_messages operators._reading operators._transcript
-operators._until operators._partials operators
+operators._until operators._checkpoint operators._partials operators
 histories.protocol histories.in_memory histories.item_data histories.in_order histories.markdown_pages
 histories.markdown_parts histories.page_files histories.markdown histories.item_rows histories.stores
 histories.writer_locks histories.item_writers histories.sqlite histories
@@ -160,7 +160,7 @@ PUBLIC = {
         Workflow WorkflowBusyError WorkflowError WorkflowInput
     """,
     "rxagents.operators": """
-        answer deltas errors_as_messages last_n map_tokens Mark Marker markers messages partials
+        answer checkpoint deltas errors_as_messages last_n map_tokens Mark Marker markers messages partials
         reading responses Shared shared summarize text token_budget top_k_last_n transcript
         transform until
     """,

@@ -9,9 +9,11 @@ map_tokens   token to token             transform    through an async generator
 partials     structured output, as it comes
 reading      only what a strategy reads: last_n, top_k_last_n, token_budget, summarize
 until        a stop button          errors_as_messages   what fails says so, in words
+checkpoint   a place for its errors
 ```
 """
 
+from ._checkpoint import checkpoint
 from ._error_messages import errors_as_messages
 from ._markers import Mark, Marker, markers
 from ._messages import answer, messages, responses
@@ -28,6 +30,7 @@ __all__ = [
     "Marker",
     "Shared",
     "answer",
+    "checkpoint",
     "deltas",
     "errors_as_messages",
     "last_n",

@@ -87,7 +87,8 @@ class _Level(CompositeDisposable):
             self._message(item)
         elif isinstance(item, Block):
             self._blocks.append(item)
-            self._sink.on_next(_twin(item, self._describe, (*self._path, item.name)))
+            path = (*self._path, *item.checkpoints, item.name)
+            self._sink.on_next(_twin(item, self._describe, path))
         else:
             self._sink.on_next(item)
 
@@ -176,7 +177,7 @@ class _Outside(_Level):
         del self._open[item]
         if item.error is not None and not self._sink.stopped:
             self._messages_told.append(item.error)
-            self._tell(item.error, item.name, item.error_where)
+            self._tell(item.error, item.name, item.places)
         self._end_if_done()
 
     def _is_told(self, error: Exception) -> bool:

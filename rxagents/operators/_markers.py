@@ -95,6 +95,16 @@ class _Frame:
         self.open: dict[Replay[Any], None] = {}
         self.left = False
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where it stands: the names of the blocks around, with the checkpoints that they passed."""
+        found: list[str] = []
+        frame: _Frame | None = self
+        while frame is not None and frame.block is not None:
+            found += (frame.block.name, *reversed(frame.block.checkpoints))
+            frame = frame.parent
+        return tuple(reversed(found))
+
 
 class _Serializer(CompositeDisposable):
     """The walk's visitor: writes the marks."""
@@ -124,7 +134,7 @@ class _Serializer(CompositeDisposable):
             if self._failed:  # one that fails while the first error is on its way was cut all the same
                 self._write_end(stream, frame, "interrupted")
             else:
-                self._write_error(error, frame.path, stream.error_where, stream.id)
+                self._write_error(error, frame, stream.places, stream.id)
             self._child_ended(stream, frame)
 
         def on_completed() -> None:
@@ -151,7 +161,7 @@ class _Serializer(CompositeDisposable):
         if error is not None and not self._failed:
             block = frame.block
             places = where(error) if block is None else block.error_where
-            self._write_error(error, frame.path, places, "" if block is None else block.id)
+            self._write_error(error, frame, places, "" if block is None else block.id)
         self._close_if_done(frame)
 
     def _child_ended(self, child: Replay[Any], frame: _Frame) -> None:
@@ -176,11 +186,11 @@ class _Serializer(CompositeDisposable):
         usage = (message.usage or Usage()).model_dump()
         self._sink.on_next((Mark(kind, frame.path, stream.id), [content, usage]))
 
-    def _write_error(self, error: Exception, path: tuple[str, ...], places: tuple[str, ...], id: str) -> None:
+    def _write_error(self, error: Exception, frame: _Frame, places: tuple[str, ...], id: str) -> None:
         self._failed = True
-        place = " > ".join((*path, *places))
+        place = " > ".join((*frame.places, *places))
         content = {"type": type(error).__name__, "message": words(error), "where": place}
-        self._sink.on_next((Mark("error", path, id), content))
+        self._sink.on_next((Mark("error", frame.path, id), content))
 
     def _write_result(self) -> None:
         self._sink.on_next((Mark("result"), "agent-error" if self._failed else self._scope.code))

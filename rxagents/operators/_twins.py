@@ -130,6 +130,7 @@ class _Twins(CompositeDisposable):
         if twin is None:
             self._sink.on_next(self._in_its_words(item) if isinstance(item, StateUpdate) else item)
             return
+        twin.checkpoints = item.checkpoints
         self._made[id(item)] = twin
         self._open[twin] = item
         twin.on_end(lambda ended: self._open.pop(ended, None))
