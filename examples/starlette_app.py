@@ -1,0 +1,81 @@
+"""A web app: each turn streams to the browser as server-sent events, and is cancelled when it leaves.
+
+Closing the tab closes the request, which cancels the run, which closes the model's response. What was
+said till then stays in the conversation, and the next question goes on from there.
+
+Needs starlette and uvicorn, which the extra `examples` brings: pip install 'rxagents[examples]'
+
+python examples/starlette_app.py 8000
+"""
+
+import json
+import sys
+from collections.abc import AsyncIterator
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from rxagents import Agent, Workflow, WorkflowBusyError
+from rxagents.testing import demo_llm
+
+PAGE = """<!doctype html>
+<meta charset="utf-8">
+<title>rxagents</title>
+<style>body { font: 1.1rem/1.5 system-ui; max-width: 40rem; margin: 3rem auto; padding: 0 1rem }</style>
+<form><input name="say" size="40" autofocus placeholder="Say something"> <button>Send</button></form>
+<p id="answer"></p>
+<script>
+  let turn
+  document.forms[0].onsubmit = event => {
+    event.preventDefault()
+    turn?.close()
+    const answer = document.getElementById("answer")
+    answer.textContent = ""
+    turn = new EventSource("turn?" + new URLSearchParams(new FormData(event.target)))
+    turn.addEventListener("delta", event => answer.textContent += JSON.parse(event.data).content ?? "")
+    turn.addEventListener("error", event => event.data && (answer.textContent = JSON.parse(event.data).message))
+    turn.addEventListener("result", () => turn.close())
+  }
+</script>
+"""
+
+bot = Agent("bot", demo_llm(delay=0.02), system_message="Answer in one sentence.")
+conversations: dict[str, Workflow] = {}
+
+
+async def page(_: Request) -> HTMLResponse:
+    return HTMLResponse(PAGE)
+
+
+async def turn(request: Request) -> Response:
+    visitor = request.query_params.get("visitor", "somebody")
+    workflow = conversations.setdefault(visitor, Workflow(bot))
+
+    async def events() -> AsyncIterator[str]:
+        # the server cancels this generator when the browser has left, and that disposes the run
+        async with workflow.arun_stream(request.query_params.get("say", "Hello")) as stream:
+            try:
+                async for mark, content in stream:
+                    yield f"event: {mark}\ndata: {json.dumps(content)}\n\n"
+            except WorkflowBusyError as busy:
+                yield f"event: error\ndata: {json.dumps({'message': str(busy)})}\n\n"
+
+    return StreamingResponse(events(), media_type="text/event-stream", headers={"cache-control": "no-store"})
+
+
+async def said(request: Request) -> Response:
+    workflow = conversations.get(request.query_params.get("visitor", "somebody"))
+    messages = workflow.conversation.messages if workflow is not None else []
+    return Response(
+        json.dumps([[message.role, message.text, message.finish_reason] for message in messages]),
+        media_type="application/json",
+    )
+
+
+app = Starlette(routes=[Route("/", page), Route("/turn", turn), Route("/said", said)])
+
+if __name__ == "__main__":
+    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]) if len(sys.argv) > 1 else 8000, log_level="info")
