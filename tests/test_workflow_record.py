@@ -210,7 +210,7 @@ async def test_only_what_begins_while_it_is_recorded_is_written(tmp_path: Path) 
     recorder.dispose()
     await cut
     await workflow.arun("after")
-    assert workflow._recorders == {}
+    assert workflow._session._recorders == {}
     recording = read_recording(tmp_path / "run.jsonl")
     whole, broken_off = recording.lane.lanes
     assert whole.events[-1].kind == "completed"
@@ -477,7 +477,7 @@ def test_a_path_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> Non
     workflow = Workflow(Agent("bot", parrot))
     with pytest.raises(ConfigurationError, match="`path`: nothing can be recorded to"):
         workflow.record(tmp_path)
-    assert workflow._recorders == {}
+    assert workflow._session._recorders == {}
 
 
 @virtual
