@@ -23,6 +23,7 @@ from openai import AsyncOpenAI
 from rxagents import Agent, OpenAILLM, Team, Workflow
 from rxagents.participants import Participant
 
+from .closings import CLOSING_AT_MOST, closings
 from .turns import LATE_AT_MOST, growth
 
 Read = Callable[[], Awaitable[int]]
@@ -106,7 +107,18 @@ def main() -> int:
     turns = 1_000 if quick else 4_000
     late = growth(turns, runs=3)
     print(f"  the last of {turns} turns / the first: {late:.2f} (held to {LATE_AT_MOST:.2f})")
-    held = against_bare <= AT_MOST_BARE and per_levels <= 1 + LEVELS_WITHIN and late <= LATE_AT_MOST
+    bare_closing, closing = closings(50 if quick else 300)
+    ratio = closing / bare_closing
+    print(
+        f"  a cancelled response is closed after {closing * 1000:.2f} ms (median), with the bare client after "
+        f"{bare_closing * 1000:.2f} ms: {ratio:.2f} (held to {CLOSING_AT_MOST:.2f})"
+    )
+    held = (
+        against_bare <= AT_MOST_BARE
+        and per_levels <= 1 + LEVELS_WITHIN
+        and late <= LATE_AT_MOST
+        and ratio <= CLOSING_AT_MOST
+    )
     return int(not held)
 
 
