@@ -9,6 +9,7 @@ python examples/sensor_stream.py
 import threading
 
 import reactivex as rx
+from offline.sensor_script import advised
 from reactivex import operators as ops
 
 from rxagents import Agent, turns
@@ -24,16 +25,19 @@ def band(temperature: float) -> str:
 
 watchman = Agent(
     "watchman",
-    demo_llm(["All is well.", "Open a window.", "Switch the machine off!", "Keep the window open.", "Well again."]),
+    demo_llm(advised, delay=0.01),
     system_message="You watch over a machine. Say in one sentence what to do.",
 )
-readings = rx.interval(0.1).pipe(ops.take(len(TEMPERATURES)), ops.map(lambda at: TEMPERATURES[at]), ops.share())
+readings = rx.interval(0.1).pipe(
+    ops.take(len(TEMPERATURES)), ops.map(lambda at: TEMPERATURES[at]), ops.share()
+)
 advice = readings.pipe(
     ops.map(band),
     ops.distinct_until_changed(),
     ops.map(lambda now: f"The machine is {now}."),
     turns(watchman, "switch"),
     responses(),
+    ops.filter(lambda message: message.finish_reason != "interrupted"),
     ops.map(str),
 )
 over = threading.Event()

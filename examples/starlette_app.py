@@ -36,7 +36,9 @@ PAGE = """<!doctype html>
     answer.textContent = ""
     turn = new EventSource("turn?" + new URLSearchParams(new FormData(event.target)))
     turn.addEventListener("delta", event => answer.textContent += JSON.parse(event.data).content ?? "")
-    turn.addEventListener("error", event => event.data && (answer.textContent = JSON.parse(event.data).message))
+    turn.addEventListener("error", event => {
+      if (event.data) answer.textContent = JSON.parse(event.data).message
+    })
     turn.addEventListener("result", () => turn.close())
   }
 </script>

@@ -12,7 +12,9 @@ from rxagents import Agent, Run, Workflow
 from rxagents.operators import text
 from rxagents.testing import demo_llm
 
-STORY = "Once upon a time there was a stream. It ran to the sea, and all who came late saw it from its spring."
+STORY = (
+    "Once upon a time there was a stream. It ran to the sea, and all who came late saw it from its spring."
+)
 
 
 async def watch(name: str, run: Run, tokens: int | None = None) -> str:

@@ -1,8 +1,7 @@
 """A window whose text field drives an agent: it answers as you type, and typing on cuts the answer.
 
 The keystrokes are debounced on Tk's own scheduler. The turns run on the event loop in the background; what
-they say comes back through a queue that Tk's scheduler empties, since Tk may be touched by its own
-thread only.
+they say comes back through a queue that Tk's scheduler empties, since only its own thread may touch Tk.
 
 python examples/tk_window.py
 """
@@ -38,18 +37,15 @@ class Window(tk.Frame):
         self.entry.focus_set()
 
         scheduler = TkinterScheduler(root)
-        keystrokes = Subject[str]()
-        self.question.trace_add("write", lambda *_: keystrokes.on_next(self.question.get().strip()))
+        keystrokes, questions = Subject[str](), Subject[str]()
         said: SimpleQueue[Marker] = SimpleQueue()
-        conversation = keystrokes.pipe(
-            ops.debounce(QUIET, scheduler),
-            ops.filter(bool),
-            ops.distinct_until_changed(),
-            turns(bot, "switch"),
-            markers(),
-        )
+        self.question.trace_add("write", lambda *_: keystrokes.on_next(self.question.get().strip()))
         self.subscription = CompositeDisposable(
-            conversation.subscribe(said.put),
+            questions.pipe(turns(bot, "switch"), markers()).subscribe(said.put),
+            # subscribed to by itself, so that Tk's timers are set and cancelled by Tk's thread
+            keystrokes.pipe(
+                ops.debounce(QUIET, scheduler), ops.filter(bool), ops.distinct_until_changed()
+            ).subscribe(questions),
             scheduler.schedule_periodic(FRAME, lambda _: self.show_all(said)),
         )
         self.bind("<Destroy>", lambda _: self.subscription.dispose())

@@ -5,31 +5,39 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from typing import Annotated, Any, Self, TypeVar, overload
+from functools import partial
+from typing import Annotated, Any, Self
 
 from reactivex import Observable
 
+from .blocks import Block
 from .checks import check_number
+from .engine.bridges import from_async
 from .engine.limits import Limit
 from .errors import ConfigurationError
+from .handing_over import Part, TurnHandedOver
+from .handoffs import Handoff, as_handoff, transfer_tool
 from .llm.requests import LLM
 from .llm.wire import OthersAs, wire_messages
 from .participants import Participant, check_model
-from .rounds import Opening, Rounds
+from .paused_turns import gone_on
+from .rounds import Opening, Rounds, instructed
 from .strategies.readings import ReadingStrategy, check_strategy, read
 from .strategies.updates import UpdateStrategy, check_update, entered
 from .structured.output_types import OutputType
+from .tooling.approvals import Approvals, approvals_of
+from .tooling.call_limits import call_limits
 from .tooling.contexts import Context
+from .tooling.deciders import Decider
+from .tooling.registering import Registering
 from .tooling.toolboxes import Toolbox
 from .tooling.tools import Tool
 from .transcripts import Item, Transcript
 
 __all__ = ["Agent"]
 
-F = TypeVar("F", bound=Callable[..., Any])
 
-
-class Agent(Participant):
+class Agent(Registering, Participant):
     """A model with a system prompt and tools.
 
     At its turn it folds what it heard, asks its model, runs the tools that the model calls, and
@@ -64,6 +72,18 @@ class Agent(Participant):
             `user` only where the request would hold no user message.
         max_rounds: Model calls in one turn; a model that still calls tools then fails the turn.
         max_threads: How many blocking tools may be out at once.
+        max_concurrent_tools: How many calls of tools may run at once, in all its turns together.
+        tool_timeout: Seconds that an attempt of a tool without a timeout of its own may take.
+        max_tool_result: Characters of a result that the model gets, of a tool that does not say itself.
+        early_calls: Whether a call starts as soon as its arguments are whole, while the model still
+            speaks. If the model then fails or takes back what it said, the call is cancelled.
+        handoffs: Whom its model may hand the conversation over to, who then go on with the turn:
+            participants, or Handoffs of them. `register_handoff` adds more.
+        max_handoffs: Handoffs in one turn; one more fails it.
+        sticky_handoffs: Whether whom it was handed over to last also takes the agent's next turns, until
+            somebody hands it back. It is kept in the conversation.
+        approvals: Who decides calls that need approval, beside the workflow: an Approvals, or what one is
+            made of. Outside of a workflow, a call that needs it fails the turn without.
         params: Further parameters of each request (`temperature=0`); a name that closely resembles
             one of the above is refused as misspelt.
     """
@@ -84,6 +104,14 @@ class Agent(Participant):
         others_as: OthersAs | None = None,
         max_rounds: int = 20,
         max_threads: int = 32,
+        max_concurrent_tools: int | None = None,
+        tool_timeout: float | None = None,
+        max_tool_result: int | None = None,
+        early_calls: bool = False,
+        handoffs: Iterable[Participant | Handoff] = (),
+        max_handoffs: int = 10,
+        sticky_handoffs: bool = True,
+        approvals: Approvals | Decider | None = None,
         **params: Any,
     ) -> None:
         super().__init__(id, description)
@@ -95,7 +123,8 @@ class Agent(Participant):
             _check_params(id, params)
         self.llm = check_model(f"agent {id}", llm)
         self.system_message = system_message
-        self.toolbox = Toolbox(() if tools is None else tools)
+        limits = call_limits(f"agent {id}", tool_timeout, max_tool_result, max_concurrent_tools)
+        self.toolbox = Toolbox(() if tools is None else tools, defaults=limits)
         if context_tool:
             self.toolbox.add(Tool(update_conversation_variable))
         self.reading_strategy = check_strategy(f"agent {id}", reading_strategy)
@@ -104,48 +133,49 @@ class Agent(Participant):
         self.output_retries = check_number(f"agent {id}", "output_retries", output_retries, 0)
         self.others_as: OthersAs | None = others_as
         self.max_rounds = check_number(f"agent {id}", "max_rounds", max_rounds, 1)
+        self.early_calls = early_calls
+        self.max_handoffs = check_number(f"agent {id}", "max_handoffs", max_handoffs, 0)
+        self.sticky_handoffs = sticky_handoffs
+        self.approvals = approvals_of(f"agent {id}", approvals)
         self.params = params
+        self._handoffs: dict[str, Handoff] = {}
+        for handoff in handoffs:
+            self.register_handoff(handoff)
         self._limit = Limit(max_threads)
         self._output: OutputType[Any] | None = None if output_type is None else OutputType(output_type)
 
-    @overload
-    def register_tool(self, function: F, /) -> F: ...
-    @overload
-    def register_tool(
-        self, *, name: str | None = None, description: str | None = None, timeout: float | None = None
-    ) -> Callable[[F], F]: ...
-    def register_tool(
-        self,
-        function: F | None = None,
-        *,
-        name: str | None = None,
-        description: str | None = None,
-        timeout: float | None = None,
-    ) -> F | Callable[[F], F]:
-        """Decorates a function that the model may call; the function itself stays as it is.
+    @property
+    def handoffs(self) -> tuple[Handoff, ...]:
+        """Whom it may hand over to, in the order in which they came."""
+        return tuple(self._handoffs.values())
 
-        Args:
-            function: The function, where the decorator stands without parentheses.
-            name: The tool's name; by default the function's.
-            description: What it does, for the model; by default the docstring's first paragraph.
-            timeout: Seconds after which the model is told that it took too long.
+    def register_handoff(self, to: Participant | Handoff) -> None:
+        """Lets its model hand over to one more; also to one that was made of this agent, or hands over to it.
+
+        Raises:
+            ConfigurationError: It is nobody to hand over to, or its tool has the name of another.
         """
-
-        def register(function: F) -> F:
-            self.toolbox.add(Tool(function, name=name, description=description, timeout=timeout))
-            return function
-
-        return register if function is None else register(function)
+        handoff = as_handoff(self.id, to)
+        self._handoffs[self.toolbox.add(transfer_tool(handoff)).name] = handoff
 
     def with_(self, **changes: Any) -> Self:
         made = super().with_(**changes)
-        if "tools" not in changes:
-            for tool in self.toolbox:  # those registered since as well
-                if made.toolbox.get(tool.name) is None:
-                    made.toolbox.add(tool)
+        for tool in self.toolbox:  # those registered since as well
+            handoff = self._handoffs.get(tool.name)
+            if ("tools" if handoff is None else "handoffs") in changes or made.toolbox.get(tool.name):
+                continue
+            if handoff is None:
+                made.toolbox.add(tool)
+            else:
+                made.register_handoff(handoff)
         return made
 
     def turn(self, transcript: Transcript) -> Observable[Item]:
+        if not self._handoffs:
+            return self._part(transcript)
+        return from_async(lambda emit: TurnHandedOver(self, emit).run(transcript))
+
+    def _part(self, transcript: Transcript, part: Part | None = None) -> Observable[Item]:
         rounds = Rounds(
             self.id,
             self.llm,
@@ -155,18 +185,34 @@ class Agent(Participant):
             self.params,
             self._output,
             self.output_retries,
+            self.early_calls,
+            part.handed if part else None,
+            self.approvals,
         )
-        return rounds.turn(transcript, self._opened)
+        return rounds.turn(transcript, partial(self._opened, told=part.told if part else ""))
+
+    @property
+    def _in_parts(self) -> bool:
+        """Whether what it may hand over to can be left to another one's turn; not where a turn is more."""
+        kind = type(self)
+        return kind.turn is Agent.turn and kind._block is Agent._block and kind.__call__ is Agent.__call__
 
     def _block(self, transcript: Transcript) -> Item:
-        return entered(self.update_strategy, self.id, self.turn(transcript), transcript)
+        block = self._entered(self.turn(transcript), transcript)
+        if not self._handoffs:  # one that was handed over is not its own alone
+            block.anew = partial(self.turn, transcript)
+        return block
 
-    async def _opened(self, transcript: Transcript) -> Opening:
+    def _entered(self, items: Observable[Item], transcript: Transcript) -> Block:
+        strategy = gone_on(self.id, transcript, self.update_strategy)
+        return entered(strategy, self.id, items, transcript)
+
+    async def _opened(self, transcript: Transcript, told: str = "") -> Opening:
         reading = await read(self.reading_strategy, transcript)
         messages = wire_messages(reading.messages, speaker=self.id, others_as=self.others_as)
         if self.system_message:
             messages.insert(0, {"role": "system", "content": self.system_message})
-        return Opening(messages, reading.usage)
+        return Opening(instructed(messages, told) if told else messages, reading.usage)
 
 
 def update_conversation_variable(

@@ -6,18 +6,20 @@ the start/end structure of the output.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from reactivex import Observable
 
+from .engine.demands import demanded_by
 from .engine.work import defer, together
 from .places import placed
 from .replays import Replay
 from .state_updates import StateUpdate
 from .streams import new_id
 
-__all__ = ["Block", "Entry", "Scope"]
+__all__ = ["Block", "Entry", "Scope", "Word"]
 
 Entry = Literal["append", "replace_last", "aside"]
 
@@ -36,6 +38,7 @@ class Scope(Replay[Any]):
         super().__init__(source)
         self._open: dict[Replay[Any], None] = {}
         self._source_done = False
+        self._was_cut = False
         self.stop: StateUpdate | None = None
         self.outcome: str | None = None
 
@@ -51,16 +54,10 @@ class Scope(Replay[Any]):
         """How it ended, as the `result` marker says it; the last word on it in the order counts."""
         if self.error is not None:
             return "agent-error"
-        code, cut = "done", self.interrupted
+        word = Word(cut=self.interrupted)
         for item in self._items:
-            if isinstance(item, StateUpdate):
-                stopped = "agent-stop" if item.stop is not None else code
-                code = item.data.get("result", code) if item.kind == "result" else stopped
-            elif isinstance(item, Replay) and not (isinstance(item, Block) and item.entry == "aside"):
-                cut = cut or item.interrupted
-                if isinstance(item, Block):
-                    code = _word(item)
-        return "interrupted" if cut else code
+            word = word.and_then(item)
+        return word.code
 
     def _append(self, item: Any) -> None:
         if not isinstance(item, Replay):
@@ -69,14 +66,17 @@ class Scope(Replay[Any]):
             super()._append(item)
             return
         # held before it is shown: a reader that leaves at the first sight of it is not the last one
-        item._on_loop(item._count_hold)
+        item._on_loop(partial(item._count_hold, self._demand))
         super()._append(item)
         if self.ended:
-            item._on_loop(item._release)
+            if self._was_cut:  # by a reader of this one, at the sight of the item
+                item.interrupt()
+            item._on_loop(partial(item._release, self._demand))
             return
         self._open[item] = None
         item.on_end(self._child_ended)
-        item._on_loop(item._start)
+        with demanded_by(self._demand):
+            item._on_loop(item._start)
 
     def _note(self, item: StateUpdate) -> None:
         if item.stop is not None:
@@ -112,6 +112,7 @@ class Scope(Replay[Any]):
         together(lambda: self._end_all(error))
 
     def _end_all(self, error: Exception | None = None) -> None:
+        self._was_cut = True
         *inner, _ = self._innermost_first()
         for replay in inner:
             replay._on_loop(partial(replay._finish, interrupted=True))
@@ -130,7 +131,7 @@ class Scope(Replay[Any]):
             self._open.clear()
             self._finish(interrupted=True)
             for child in children:
-                defer(partial(child._on_loop, child._release))
+                defer(partial(child._on_loop, partial(child._release, self._demand)))
 
         together(leave)
 
@@ -159,6 +160,10 @@ class Block(Scope):
         entry: How it enters the conversation: `append`; `replace_last` (in place of the message
             before it); `aside` (shown, and paid for, but no part of it).
         catches_stops: Whether a stop inside ends here (a team's) or is passed on (an agent's).
+
+    Attributes:
+        anew: Gives the items of the same turn, to be taken again, while it has not ended; None where
+            that cannot be.
     """
 
     def __init__(
@@ -175,6 +180,11 @@ class Block(Scope):
         self.entry: Entry = entry
         self.catches_stops = catches_stops
         self.id = id or new_id()
+        self.anew: Callable[[], Observable[Any]] | None = None
+
+    def _settle(self) -> None:
+        self.anew = None  # with what was heard before it
+        super()._settle()
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -182,6 +192,29 @@ class Block(Scope):
 
     def __repr__(self) -> str:
         return f"<Block {self.name}, {'ended' if self.ended else 'open'}>"
+
+
+class Word(NamedTuple):
+    """How a scope has ended, so far as its items till now say it."""
+
+    last: str = "done"
+    cut: bool = False
+
+    @property
+    def code(self) -> str:
+        """In one word."""
+        return "interrupted" if self.cut else self.last
+
+    def and_then(self, item: Any) -> Word:
+        """With what one more item says, which has ended."""
+        if isinstance(item, StateUpdate):
+            if item.kind == "result":
+                # the last word: on a limit that cut what was before it, on a turn that followed a cut one
+                return Word(item.data.get("result", self.last))
+            return self if item.stop is None else Word("agent-stop", self.cut)
+        if isinstance(item, Replay) and not (isinstance(item, Block) and item.entry == "aside"):
+            return Word(_word(item) if isinstance(item, Block) else self.last, self.cut or item.interrupted)
+        return self
 
 
 def _word(block: Block | None) -> str:

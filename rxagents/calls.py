@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextvars import copy_context
 from functools import partial
+from typing import Any
 
+from .early_calls import EarlyCalls
 from .engine.limits import Limit
 from .engine.loops import dropped, hop, is_on
+from .gated_calls import GatedCalls
 from .participants import Emit
 from .streams import MessageStream
 from .tooling.contexts import Context, TurnState
@@ -28,6 +32,7 @@ class Calls:
         stream: The message of the turn, which carries progress and results.
         state: The conversation as it stands in the midst of the turn.
         show: Emits an item beside the message, from any thread.
+        gate: Where those wait that need approval.
     """
 
     def __init__(
@@ -38,6 +43,7 @@ class Calls:
         stream: MessageStream,
         state: TurnState,
         show: Callable[[Item], None],
+        gate: GatedCalls,
     ) -> None:
         self._agent = agent
         self._toolbox = toolbox
@@ -45,13 +51,45 @@ class Calls:
         self._stream = stream
         self._state = state
         self._show = show
+        self._gate = gate
+        self._early: EarlyCalls | None = None
+
+    def early(self, emit: Emit) -> Emit:
+        """How to emit what a model says so that each call starts as soon as its arguments are whole."""
+        surroundings = copy_context()  # a delta may come in those of the model
+
+        def start(call: ToolCall) -> asyncio.Task[FunctionResult] | None:
+            tool = self._toolbox.get(call.function["name"])
+            if tool is None or not tool.early or tool.approval:
+                return None
+            loop = asyncio.get_running_loop()
+            return loop.create_task(self._run(call, emit), context=surroundings.copy())
+
+        def emit_and_hear(item: Any) -> None:
+            emit(item)
+            if not self._stream.ended:
+                early.hear(item)
+
+        early = self._early = EarlyCalls(start)
+        self._stream.on_end(lambda _: early.cancel())
+        return emit_and_hear
 
     async def answer(self, calls: Iterable[ToolCall], emit: Emit) -> None:
         """Runs the calls of one round side by side; the results go back in call order."""
-        running = [asyncio.ensure_future(self._call(call, emit)) for call in calls]
+        begun: list[asyncio.Task[FunctionResult]] = []
+        running: list[asyncio.Task[FunctionResult]] = []
+        calls = self._gate.begin(calls)
+        early, self._early = self._early, None
+        for call in calls:
+            task = None if early is None else early.taken(call)
+            if task is not None:
+                begun.append(task)
+            running.append(asyncio.ensure_future(self._call(call, emit, task)))
+        if early is not None:
+            early.cancel()
 
         def cancel(_: object) -> None:
-            for task in running:
+            for task in (*running, *begun):
                 task.cancel()
 
         # a witness, since the turn itself hears of its end only with the loop's next round, and by
@@ -60,22 +98,42 @@ class Calls:
         for task in running:
             emit(await task)
 
-    async def _call(self, call: ToolCall, emit: Emit) -> FunctionResult:
+    async def _call(
+        self, call: ToolCall, emit: Emit, begun: asyncio.Task[FunctionResult] | None
+    ) -> FunctionResult:
+        """Answers a call of the round; `begun` runs already."""
+        admitted = await self._gate.admitted(call)
+        if admitted is not call and begun is not None:
+            begun.cancel()
+            begun = None
+        if isinstance(admitted, FunctionResult):
+            return admitted
+        result = await (self._run(admitted, emit) if begun is None else begun)
+        return self._gate.answered(call, result)
+
+    async def _run(self, call: ToolCall, emit: Emit) -> FunctionResult:
         loop = asyncio.get_running_loop()
+        answered = False
+
+        def tell(text: str) -> None:
+            if not answered:  # what an abandoned thread still says is not shown
+                name = call.function.get("name", "")
+                emit(delta(progress={"id": call.id, "name": name, "content": text}))
 
         def progress(text: str) -> None:
-            shown = {"id": call.id, "name": call.function.get("name", ""), "content": text}
-            tell = partial(emit, delta(progress=shown))
             if is_on(loop):
-                tell()
+                tell(text)
             else:
-                hop(loop, tell)  # from a tool's thread; when the loop is closed, there is nobody to tell
+                hop(loop, partial(tell, text))  # when the loop is closed, there is nobody to tell
 
-        return await self._toolbox.answer(
-            call,
-            context=Context(self._state, progress, self._show),
-            limit=self._limit,
-            on_dropped=lambda error: dropped(
-                error, f"a tool of agent {self._agent} raised after its run ended"
-            ),
-        )
+        try:
+            return await self._toolbox.answer(
+                call,
+                context=Context(self._state, progress, self._show),
+                limit=self._limit,
+                on_dropped=lambda error: dropped(
+                    error, f"a tool of agent {self._agent} raised after its run ended"
+                ),
+            )
+        finally:
+            answered = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, overload
 from weakref import WeakSet
@@ -12,8 +11,8 @@ from reactivex.disposable import Disposable
 
 from .blocks import Scope
 from .errors import ConfigurationError, InputError
+from .followed_items import Followed
 from .message_callbacks import MessageCallback, OnMessage
-from .replays import Replay
 from .state_updates import StateUpdate
 from .streams import MessageStream
 from .transcripts import Item, Transcript
@@ -39,9 +38,7 @@ class Conversation(Sequence[Message]):
         messages: Iterable[Message | Mapping[str, Any]] = (),
         variables: Mapping[str, Any] | None = None,
     ) -> None:
-        self._folded = Transcript()
-        self._following: list[Item] = []
-        self._folding = threading.Lock()
+        self._followed = Followed(Transcript())
         self._driven: WeakSet[Scope] = WeakSet()
         self._witnesses: tuple[Witness[Any], ...] = ()
         self._told: tuple[MessageCallback, ...] = ()
@@ -53,25 +50,21 @@ class Conversation(Sequence[Message]):
     @property
     def transcript(self) -> Transcript:
         """What the conversation has come to, as an immutable value."""
-        with self._folding:  # asked by several threads: what one takes over, no other may cut off
-            following = list(self._following)
-            # asked before the fold: what ends in between is folded next time
-            still_open = any(isinstance(item, Replay) and not item.ended for item in following)
-            folded = self._folded.fold_all(following)
-            if not still_open:
-                self._folded = folded
-                del self._following[: len(following)]
-            return folded
+        return self._followed.transcript
+
+    @property
+    def whole(self) -> Transcript:
+        """What the conversation has come to, without the items that are still open."""
+        return self._followed.whole
 
     @property
     def settled(self) -> Transcript:
         """What came before all that is still followed."""
-        _ = self.transcript
-        return self._folded
+        return self._followed.folded
 
     def had(self, id: str) -> bool:
         """Whether the item with this id came before all that is still followed."""
-        return self._folded.has(id)
+        return self._followed.has(id)
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -118,7 +111,7 @@ class Conversation(Sequence[Message]):
             driven: Whether a run holds it to its end, so that who witnesses the conversation may look into
                 it while it is open.
         """
-        self._following.append(item)
+        self._followed.add(item)
         if driven and isinstance(item, Scope):
             self._driven.add(item)
         for witness in self._witnesses:
@@ -159,7 +152,7 @@ class Conversation(Sequence[Message]):
 
     def witnessed_by(self, witness: Witness[Any]) -> None:
         """Shows a witness what is open, and what comes."""
-        following = list(self._following)
+        following = self._followed.items
         self._witnesses = (*self._witnesses, witness)
         for item in following:
             witness.follow(item, item in self._driven)
@@ -177,7 +170,7 @@ class Conversation(Sequence[Message]):
     def fork(self) -> Conversation:
         """A conversation that goes on from here by itself. It costs nothing."""
         twin = Conversation()
-        twin._folded = self.transcript
+        twin._followed = Followed(self.transcript)
         return twin
 
     def to_dict(self) -> dict[str, Any]:

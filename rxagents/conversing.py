@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from reactivex import Observable
 
@@ -12,13 +12,21 @@ from .engine.emitters import just
 from .errors import ConfigurationError
 from .participants import Emit, until_ended
 from .replays import Replay
-from .runs import Run
 from .transcripts import Item, Transcript
 
 __all__ = ["Askable", "checked", "converse"]
 
 Askable: TypeAlias = Callable[[Observable[Item]], Observable[Item]]
 """Whom a workflow can ask: an agent, a team, an operator."""
+
+
+class Going(Protocol):
+    """A run, or a turn, that is going on."""
+
+    @property
+    def transcript(self) -> Transcript: ...
+    def asked(self) -> None: ...
+    async def told(self) -> None: ...
 
 
 def checked(askable: Askable) -> Askable:
@@ -30,7 +38,7 @@ def checked(askable: Askable) -> Askable:
     return askable
 
 
-async def converse(askable: Callable[..., Any], said: Observable[Item], run: Run, emit: Emit) -> None:
+async def converse(askable: Callable[..., Any], said: Observable[Item], run: Going, emit: Emit) -> None:
     """Runs a run.
 
     Args:

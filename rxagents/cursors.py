@@ -5,6 +5,7 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop
 from typing import Any, Protocol, TypeVar
 
+from .engine.demands import demanded_by
 from .engine.sinks import Sink
 
 __all__ = ["Cursor", "Readable"]
@@ -32,6 +33,11 @@ class Cursor(Sink[T]):
         self._busy = False
 
     def pump(self) -> None:
+        """As `read`, in the demand of the reader: what he subscribes to in turn is for him."""
+        with demanded_by(self.demand):
+            self.read()
+
+    def read(self) -> None:
         """Hands on what the reader has not seen; one that is reading already goes on by itself."""
         if self._busy:
             return

@@ -18,11 +18,15 @@ RxAgentsError
 │   ├── ToolTimeoutError
 │   └── ToolFailedError
 ├── AgentError                           an agent could not finish its turn
+│   ├── GuardError                       a guard tripped (`.guard`, `.agent`, `.reason`)
+│   ├── MaxHandoffsError                 agents handed over to each other, and none answered
 │   ├── MaxRoundsError                   the model never stopped calling tools
 │   ├── OutputError (ValueError)         the answer is not of the output type
 │   ├── PlanningError                    a team's model wrote no plan that will do
-│   └── RoutingError                     a team's model did not name a member it may choose
+│   ├── RaceError                        of the members of a race, nobody has won
+│   └── RoutingError                     a team's model, or its selector, named nobody it may choose
 ├── WorkflowError
+│   ├── ApprovalError                    a tool call was to be decided that does not wait, or by nobody
 │   ├── HistoryError                     a stored conversation cannot be read, or not be written
 │   ├── WorkflowBusyError                a second run at once
 │   └── BlockingCallError                a blocking call where it would block itself
@@ -39,10 +43,13 @@ from typing import Any
 
 __all__ = [
     "AgentError",
+    "ApprovalError",
     "BlockingCallError",
     "ConfigurationError",
+    "GuardError",
     "HistoryError",
     "InputError",
+    "MaxHandoffsError",
     "MaxRoundsError",
     "ModelConnectionError",
     "ModelError",
@@ -54,6 +61,7 @@ __all__ = [
     "NoRealTimeError",
     "OutputError",
     "PlanningError",
+    "RaceError",
     "RoutingError",
     "RunCancelledError",
     "RxAgentsError",
@@ -93,7 +101,7 @@ class ModelConnectionError(ModelError):
 
 
 class ModelTimeoutError(ModelError):
-    """The service sent nothing within the client's timeout."""
+    """The service sent nothing within the client's timeout, or a model was slower than its `timeouts`."""
 
 
 class ModelStatusError(ModelError):
@@ -103,12 +111,16 @@ class ModelStatusError(ModelError):
         message: The provider's own words.
         status: The HTTP status code.
         request_id: The provider's id of the request, for its support.
+        retry_after: Seconds after which the provider says to ask again, if it says so.
     """
 
-    def __init__(self, message: str, *, status: int, request_id: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, status: int, request_id: str | None = None, retry_after: float | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.request_id = request_id
+        self.retry_after = retry_after
 
 
 class ModelStreamError(ModelError):
@@ -149,7 +161,9 @@ class ToolArgumentsError(ToolError):
 
 
 class ToolTimeoutError(ToolError):
-    """The tool did not answer within its timeout."""
+    """The tool did not answer within its timeout; `began` is False if it still waited for its place."""
+
+    began = True
 
 
 class ToolFailedError(ToolError):
@@ -158,6 +172,27 @@ class ToolFailedError(ToolError):
 
 class AgentError(RxAgentsError):
     """An agent could not finish its turn."""
+
+
+class GuardError(AgentError):
+    """A guard tripped, and was to fail the turn.
+
+    Args:
+        message: What happened, in words.
+        guard: The name of the guard.
+        agent: Whose words it is about.
+        reason: Why it tripped.
+    """
+
+    def __init__(self, message: str, *, guard: str, agent: str | None, reason: str) -> None:
+        super().__init__(message)
+        self.guard = guard
+        self.agent = agent
+        self.reason = reason
+
+
+class MaxHandoffsError(AgentError):
+    """A turn was handed over `max_handoffs` times, and once more."""
 
 
 class MaxRoundsError(AgentError):
@@ -172,12 +207,20 @@ class PlanningError(AgentError):
     """A team's model wrote no plan that its members can follow."""
 
 
+class RaceError(AgentError):
+    """Nobody has won a race; the text says of each member why."""
+
+
 class RoutingError(AgentError):
-    """A team's model did not name a member that it may choose."""
+    """A team's model, or its selector, did not name a member that it may choose."""
 
 
 class WorkflowError(RxAgentsError):
     """A workflow was used in a way that it cannot serve."""
+
+
+class ApprovalError(WorkflowError):
+    """A tool call was decided that does not wait for approval, or there is nobody to decide it."""
 
 
 class HistoryError(WorkflowError):

@@ -128,7 +128,7 @@ def is_instruction(message: Message) -> bool:
 
 def counts(message: Message) -> bool:
     """Whether it is a message of the conversation: one that was cut before anything came is none."""
-    cut = message.finish_reason in ("interrupted", "error")
+    cut = message.finish_reason in ("interrupted", "error", "content_filter")
     return not cut or bool(message.content or message.steps or message.refusal or message.tool_calls)
 
 

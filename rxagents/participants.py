@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
@@ -10,22 +9,24 @@ from typing import Any, Self
 
 from reactivex import Observable
 
+from .agent_tools import AgentTool, Hears
 from .asking.asked import Asked
 from .asking.hearing import Emit, hear, until_ended
 from .asking.own_turns import current_turn, within
 from .blocks import Block
+from .checks import is_id
 from .engine.bridges import from_async
 from .errors import ConfigurationError
 from .llm.requesting import ask
 from .llm.requests import LLM
 from .saying.flatten import say
+from .tooling.tools import Tool
 from .transcripts import Item, Transcript
 from .variants import variant
 
 __all__ = ["Emit", "Participant", "ask", "check_id", "check_model", "hear", "is_id", "until_ended"]
 
 Operator = Callable[[Observable[Item]], Observable[Item]]
-_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Participant(ABC):
@@ -102,6 +103,43 @@ class Participant(ABC):
             asked.begin()
         return asked
 
+    def as_tool(
+        self,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        input_type: Any = str,
+        hears: Hears = "input",
+        **options: Any,
+    ) -> Tool:
+        """Makes a tool of it: another agent may call it, and only its answer goes to that one.
+
+        While it works, what it does is a block in the caller's, beside the caller's message: shown, and
+        paid for, but no part of the conversation, and the variables that it sets count in there only.
+        The answer is its last message; one with a `parsed` is given as JSON. When it fails, the caller's
+        model is told so, and where; when it stops its team, it has given its answer, and the caller goes
+        on. It ends with the call: a `timeout` or whoever cancels the caller cancels it.
+
+        ```python
+        writer = Agent("writer", llm, tools=[researcher.as_tool(timeout=60)])
+        ```
+
+        Args:
+            name: The tool's name; by default its id.
+            description: What it is good for, as the caller's model reads it; by default its description.
+            input_type: Of the one argument, `input`: a text, or any type that pydantic knows, such as a
+                model; it hears that as JSON.
+            hears: `"input"`: it hears the input alone, as the message of a user, with the variables of the
+                conversation. `"conversation"`: it has heard first what the caller has.
+            options: Further arguments of Tool, such as `timeout`.
+
+        Raises:
+            ConfigurationError: An argument is of no use.
+        """
+        return AgentTool(
+            self, name=name, description=description, input_type=input_type, hears=hears, **options
+        )
+
     def pipe(self, *operators: Operator) -> Participant:
         """The same participant with operators behind it, such as `errors_as_messages()`.
 
@@ -158,11 +196,6 @@ class _Piped(Participant):
 
     def __repr__(self) -> str:
         return f"{self._participant!r} with {len(self._operators)} operators behind it"
-
-
-def is_id(id: object) -> bool:
-    """Whether it can name a block or a speaker."""
-    return isinstance(id, str) and _ID.fullmatch(id) is not None
 
 
 def check_id(id: object, what: str) -> None:

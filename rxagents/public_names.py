@@ -13,10 +13,12 @@ from .engine.loops import on_dropped
 from .errors import *  # noqa: F403
 from .errors import __all__ as _errors
 from .functions import agent
+from .guarded import guard_input, guard_output
+from .handoffs import Handoff
 from .histories import History, InMemoryHistory, MarkdownHistory, SQLiteHistory
 from .llm import LLM, AzureOpenAILLM, ChatRequest, LLMConstraints, OpenAILLM, ScriptedLLM
 from .named_operators import as_agent
-from .operators import Mark, Marker
+from .operators import Mark, Marker, turns
 from .runs import Run, RunResult
 from .saying.content_parts import file_part, image_part, text_part
 from .saying.flatten import say, stream, unordered
@@ -37,8 +39,11 @@ from .strategies.updates import (
 )
 from .streams import MessageStream
 from .structured.partial_types import partial_model
-from .teams import Chain, Loop, PlannedTeam, Sequence, Team
+from .teams import Chain, Loop, Parallel, PlannedTeam, Race, Sequence, Switch, Team
+from .tooling.approvals import Approvals
+from .tooling.call_limits import ToolRetry
 from .tooling.contexts import Context
+from .tooling.pending_calls import Approve, PendingCall, Reject
 from .tooling.tools import Tool
 from .transcripts import Transcript
 from .users import User
@@ -59,6 +64,8 @@ __all__ = [
     "Asked",
     "AllMessagesStrategy",
     "AppendMessagesUpdateStrategy",
+    "Approvals",
+    "Approve",
     "AssistantMessage",
     "AzureOpenAILLM",
     "Block",
@@ -69,6 +76,7 @@ __all__ = [
     "Conversation",
     "Delta",
     "FunctionResult",
+    "Handoff",
     "History",
     "InMemoryHistory",
     "LLM",
@@ -86,7 +94,11 @@ __all__ = [
     "PipelineConversationReadingStrategy",
     "Reading",
     "ReplaceLastMessageUpdateStrategy",
+    "Parallel",
+    "PendingCall",
     "PlannedTeam",
+    "Race",
+    "Reject",
     "Run",
     "RunResult",
     "SQLiteHistory",
@@ -95,9 +107,11 @@ __all__ = [
     "StateUpdate",
     "SummarizeMessagesStrategy",
     "SystemMessage",
+    "Switch",
     "Team",
     "TokenBudgetStrategy",
     "Tool",
+    "ToolRetry",
     "TopKLastNMessagesStrategy",
     "Transcript",
     "Usage",
@@ -110,12 +124,15 @@ __all__ = [
     "console_user",
     "dialog",
     "file_part",
+    "guard_input",
+    "guard_output",
     "image_part",
     "on_dropped",
     "partial_model",
     "say",
     "stream",
     "text_part",
+    "turns",
     "unordered",
     *_errors,
 ]

@@ -8,11 +8,12 @@ from dataclasses import replace
 from typing import Any, Self
 
 from reactivex import abc
-from reactivex.disposable import CompositeDisposable
 
+from .agent_tools import AgentTool
+from .agents import Agent
 from .blocks import Block, Scope
 from .engine.emitters import Emitter
-from .engine.inlets import listen
+from .engine.inlets import Listening
 from .engine.loops import dropped
 from .engine.sinks import Sink
 from .llm.around import wear
@@ -91,7 +92,7 @@ class Recorder(abc.DisposableBase):
         self.dispose()
 
 
-class _Notes(CompositeDisposable):
+class _Notes(Listening):
     """The walk's visitor; what the walk hands about is the id of a block's lane."""
 
     def __init__(self, journal: Journal, redaction: Redaction, run: Run, sink: Sink[None], root: int) -> None:
@@ -127,7 +128,7 @@ class _Notes(CompositeDisposable):
             cut = result is not None and result.finish_reason == "interrupted"
             self._end(id, error, cut, stream.error_where, message=message)
 
-        self.add(listen(stream, self._sink.loop, on_next, end, end))
+        self.listen(stream, self._sink.loop, on_next, end, end)
 
     def state(self, update: StateUpdate, frame: int) -> None:
         data = self._redaction.value(replace(update, messages=()).to_dict())
@@ -180,12 +181,21 @@ class _Notes(CompositeDisposable):
 
 
 def _models_of(askable: object) -> Iterator[object]:
-    """The models of an agent, or of a team and its members, so far as they can be seen."""
+    """The models of an agent, or of a team and its members, and of whom they may ask, as far as can be seen."""
     stack = [askable]
+    seen: set[int] = set()  # they may hand over to each other
     while stack:
         one = stack.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
         llm = getattr(one, "llm", None)
         if callable(llm):
             yield llm
         members = getattr(one, "members", None)
         stack.extend(members.values() if isinstance(members, Mapping) else ())
+        for steps in (getattr(one, "steps", ()), getattr(one, "step", ())):
+            stack.extend(steps if isinstance(steps, tuple) else ())
+        if isinstance(one, Agent):
+            stack.extend(handoff.target for handoff in one.handoffs)
+            stack.extend(tool.participant for tool in one.toolbox if isinstance(tool, AgentTool))

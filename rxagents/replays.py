@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NoReturn, TypeVar
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
+from .attended import Attended
+from .bound_loops import LoopBound
 from .cursors import Cursor
 from .engine.async_items import AsyncItems
+from .engine.demands import BUFFER, Demand, current_demand, demanded_by
 from .engine.inlets import listen
-from .engine.loops import current_loop, dropped, enqueued, hop, is_on, let_go, retain
+from .engine.loops import dropped, enqueued, let_go, retain
 from .engine.work import together
-from .errors import RunCancelledError
 from .places import where
 
 __all__ = ["Replay"]
@@ -24,7 +26,7 @@ T = TypeVar("T")
 Ended = Callable[[Any], object]
 
 
-class Replay(Observable[T]):
+class Replay(Attended, LoopBound, Observable[T]):
     """An observable that remembers: late readers replay, ten readers cost one list.
 
     The source starts with the first subscriber and is never run again. When the last subscriber
@@ -46,9 +48,7 @@ class Replay(Observable[T]):
         super().__init__()
         self._source = source
         self._items: list[T] = []
-        self._readers: tuple[Cursor[T], ...] = ()
-        self._holds = 0
-        self._witnesses: deque[Ended] = deque()
+        self._witnesses: deque[tuple[Ended, Demand | None]] = deque()
         self._let_go: Callable[[], None] | None = None
         self._subscription: abc.DisposableBase | None = None
         self._started = False
@@ -92,13 +92,18 @@ class Replay(Observable[T]):
     def __aiter__(self) -> AsyncItems[T]:
         return AsyncItems(self)
 
+    def pull(self, *, buffer: int = BUFFER) -> AsyncItems[T]:
+        """As `async for` over it, which pulls: the source stops when the reader is so many items behind."""
+        return AsyncItems(self, buffer=buffer)
+
     def __iter__(self) -> NoReturn:
         raise TypeError(f"a {type(self).__name__} comes piece by piece: read it with `async for`, not `for`")
 
     def hold(self) -> abc.DisposableBase:
         """A counted, silent subscription: starts the source and keeps it alive until disposed or ended."""
-        self._on_loop(self._retain)
-        return Disposable(lambda: self._on_loop(self._release))
+        demand = current_demand()
+        self._on_loop(partial(self._retain, demand))
+        return Disposable(lambda: self._on_loop(partial(self._release, demand)))
 
     def on_end(self, callback: Ended) -> None:
         """A witness: called once with this replay when it ends, before its readers hear the end.
@@ -106,12 +111,13 @@ class Replay(Observable[T]):
         It neither starts the source nor keeps it alive. If it has ended, the call comes at once.
         """
         if not self.ended:
-            self._witnesses.append(callback)
+            witness = (callback, current_demand())
+            self._witnesses.append(witness)
             if not self.ended:
                 return
             # it ended at this moment, on its loop: who takes the witness out of the list calls it
             try:
-                self._witnesses.remove(callback)
+                self._witnesses.remove(witness)
             except ValueError:
                 return
         callback(self)
@@ -120,61 +126,33 @@ class Replay(Observable[T]):
         """Ends it now, for all its readers, with what it has. On its loop synchronously, else soon."""
         self._on_loop(self._interrupt)
 
-    def _reading_loop(self) -> AbstractEventLoop:
-        if not self.ended and self._bound_loop().is_closed():
-            self._lose()
-        return current_loop() if self.ended else self._bound_loop()
-
-    def bind(self, loop: AbstractEventLoop) -> None:
-        """Chooses the loop, before anybody subscribes; by default the first subscriber's is taken."""
-        self.__dict__.setdefault("_loop", loop)
-
-    def _bound_loop(self) -> AbstractEventLoop:
-        # setdefault is atomic: of two threads that subscribe at once, one chooses
-        return self.__dict__.get("_loop") or self.__dict__.setdefault("_loop", current_loop())  # type: ignore[no-any-return]
-
-    def _on_loop(self, action: Callable[[], None]) -> None:
-        if self.ended:
-            return
-        loop = self._bound_loop()
-        if is_on(loop):
-            action()
-        elif not hop(loop, action):
-            self._lose()
-
-    def _lose(self) -> None:
-        # its loop cannot bring it to an end any more, so whoever asks for it does
-        self._fail(RunCancelledError("the event loop that this stream belongs to is closed"))
-
     def _attach(self, cursor: Cursor[T]) -> Callable[[], None]:
         if not self.ended:
-            self._readers = (*self._readers, cursor)
+            self._add_reader(cursor)
         cursor.pump()
         self._start()
         return lambda: self._detach(cursor)
 
     def _detach(self, cursor: Cursor[T]) -> None:
-        self._readers = tuple(reader for reader in self._readers if reader is not cursor)
+        self._drop_reader(cursor)
         self._cancel_if_left()
 
-    def _retain(self) -> None:
-        self._count_hold()
+    def _retain(self, demand: Demand | None) -> None:
+        self._count_hold(demand)
         self._start()
 
-    def _count_hold(self) -> None:
-        self._holds += 1  # without a start
-
-    def _release(self) -> None:
-        self._holds -= 1
+    def _release(self, demand: Demand | None = None) -> None:
+        self._drop_hold(demand)
         self._cancel_if_left()
 
     def _cancel_if_left(self) -> None:
-        if not self._readers and not self._holds and self._started and not self.ended:
+        if self._left and self._started and not self.ended:
             self._abandon()
 
     def _start(self) -> None:
         if not (self._started or self.ended):
             self._started = True
+            self._started_for = current_demand()
             self._let_go = retain(self._bound_loop())
             # queued on the trampoline: the reader's disposable exists before the first item
             enqueued(self._run)
@@ -184,7 +162,10 @@ class Replay(Observable[T]):
             return
         source, self._source = self._source, None
         try:
-            self._subscription = listen(source, self._bound_loop(), self._accept, self._fail, self._complete)
+            with demanded_by(self._demand):
+                self._subscription = listen(
+                    source, self._bound_loop(), self._accept, self._fail, self._complete
+                )
         except Exception as error:  # no observable, or one that raises where it should fail
             self._fail(error)
             return
@@ -233,12 +214,14 @@ class Replay(Observable[T]):
         if self._subscription is not None:
             let_go(self._subscription)
         while self._witnesses:
-            witness = self._witnesses.popleft()
+            witness, demand = self._witnesses.popleft()
             try:
-                witness(self)
+                with demanded_by(demand):
+                    witness(self)
             except Exception as raised:
                 dropped(raised, f"a witness of {self!r} raised")
-        readers, self._readers = self._readers, ()
+        readers = self._readers
+        self._attendance_over()
         for reader in readers:
             reader.pump()
         if self._let_go is not None:

@@ -20,17 +20,22 @@ from .engine.loops import dropped, hop, is_on
 from .engine.sinks import Sink
 from .engine.work import defer
 from .errors import AgentError, MaxRoundsError, OutputError
+from .gated_calls import GatedCalls
+from .gates.telling import tells
 from .llm.requests import LLM, ChatRequest, LLMConstraints
 from .llm.wire import wire_turn
 from .participants import Emit, ask
+from .paused_turns import PausedTurn, paused_turn
+from .state_updates import StateUpdate
 from .streams import MessageStream
 from .structured.output_types import OutputType
+from .tooling.approvals import Approvals
 from .tooling.contexts import TurnState, filled
 from .tooling.toolboxes import Toolbox
 from .transcripts import Item, Transcript
 from .values import Completion, Message, Usage, delta
 
-__all__ = ["Opening", "Rounds"]
+__all__ = ["Opening", "Rounds", "instructed"]
 
 _log = logging.getLogger("rxagents.agent")
 
@@ -63,6 +68,9 @@ class Rounds:
         params: Further parameters of each request.
         output: What its answers must be.
         output_retries: How often the model is told that its answer is not that.
+        early_calls: Whether a call starts as soon as its arguments are whole.
+        handed: Called when a tool has ended the turn with a handoff; gives what is said of it.
+        approvals: Where calls wait that need approval, beside the run's own desk.
     """
 
     agent: str
@@ -73,6 +81,9 @@ class Rounds:
     params: dict[str, Any]
     output: OutputType[Any] | None = None
     output_retries: int = 0
+    early_calls: bool = False
+    handed: Callable[[Any], tuple[StateUpdate, ...]] | None = None
+    approvals: Approvals | None = None
 
     def turn(
         self, transcript: Transcript, opened: Callable[[Transcript], Awaitable[Opening]]
@@ -83,27 +94,50 @@ class Rounds:
             transcript: What was heard.
             opened: Gives the messages to begin with.
         """
-        return Emitter(_Turn(self, transcript, opened).begin)
+        paused = paused_turn(self.agent, transcript)
+        heard = transcript if paused is None else paused.before(transcript)
+        return Emitter(_Turn(self, heard, opened, paused).begin)
 
 
 class _Turn:
     _sink: Sink[Item]
 
     def __init__(
-        self, rounds: Rounds, transcript: Transcript, opened: Callable[[Transcript], Awaitable[Opening]]
+        self,
+        rounds: Rounds,
+        transcript: Transcript,
+        opened: Callable[[Transcript], Awaitable[Opening]],
+        paused: PausedTurn | None,
     ) -> None:
         self._rounds = rounds
         self._opened = opened
         self._heard = transcript
-        self._state = TurnState(transcript, self._changed)
+        self._state = TurnState(transcript, self._changed, rounds.agent)
         self.stream = MessageStream(from_async(self._run), name=rounds.agent)
-        self._calls = Calls(rounds.agent, rounds.toolbox, rounds.limit, self.stream, self._state, self._show)
+        self._paused = paused
+        self._gate = GatedCalls(
+            rounds.agent, rounds.toolbox, self.stream, transcript, self._show, rounds.approvals, paused
+        )
+        self._calls = Calls(
+            rounds.agent, rounds.toolbox, rounds.limit, self.stream, self._state, self._show, self._gate
+        )
 
     def begin(self, sink: Sink[Item]) -> None:
         self._sink = sink
         # deferred: the readers of the message hear its end before the block does
-        self.stream.on_end(lambda _: defer(sink.on_completed))
+        self.stream.on_end(lambda _: defer(self._end))
+        for update in self._gate.void():
+            sink.on_next(update)
         sink.on_next(self.stream)
+
+    def _end(self) -> None:
+        for update in self._gate.over():
+            self._sink.on_next(update)
+        over, said = self._state.over, self.stream
+        if over is not None and self._rounds.handed is not None and not (said.error or said.interrupted):
+            for update in self._rounds.handed(over):
+                self._sink.on_next(update)
+        self._sink.on_completed()
 
     def _changed(self) -> None:
         self._on_loop(self._tell_changes)
@@ -131,20 +165,33 @@ class _Turn:
 
     async def _run(self, emit: Emit) -> None:
         rounds = self._rounds
+        tells(self._show)
         opening = await self._opened(self._heard)
         if opening.usage:
             emit(Completion(usage=opening.usage))
         messages = opening.messages
+        if self._paused is not None:
+            for item in self._paused.items():
+                emit(item)
+            await self._calls.answer(self._paused.message.tool_calls, emit)
+            if self._state.over is not None:
+                return
+            messages = messages + wire_turn(self.stream.assembled())
         asked = retries = 0
         while asked < rounds.max_rounds:
+            if self.stream.ended:  # it was cut at the sight of the last result: no more is asked
+                return
             begun = self.stream.length
-            await ask(rounds.llm, self._request(messages), emit)
+            told = self._calls.early(emit) if rounds.early_calls else emit
+            await ask(rounds.llm, self._request(messages), told)
             answer = self.stream.assembled(begun)
             if answer.tool_calls:
                 asked += 1
                 names = ", ".join(call.function["name"] for call in answer.tool_calls)
                 _log.debug("%s: calls %s", rounds.agent, names)
                 await self._calls.answer(answer.tool_calls, emit)
+                if self._state.over is not None:
+                    return
                 messages = messages + wire_turn(self.stream.assembled(begun))
                 continue
             try:
@@ -178,7 +225,7 @@ class _Turn:
             if getattr(rounds.llm, "constraints", LLMConstraints()).structured_output:
                 response_format = output.response_format
             else:
-                messages = _instructed(messages, output.instructions)
+                messages = instructed(messages, output.instructions)
         return ChatRequest(
             tuple(filled(messages, self._state.variables)),
             rounds.toolbox.definitions,
@@ -188,7 +235,7 @@ class _Turn:
         )
 
 
-def _instructed(messages: list[dict[str, Any]], instructions: str) -> list[dict[str, Any]]:
+def instructed(messages: list[dict[str, Any]], instructions: str) -> list[dict[str, Any]]:
     """The messages with instructions: in the system message, since some models take no second one."""
     if messages and messages[0]["role"] == "system" and isinstance(messages[0]["content"], str):
         first, *others = messages

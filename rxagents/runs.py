@@ -10,7 +10,8 @@ from typing import Any
 from reactivex import Observable
 
 from .conversations import Conversation
-from .engine.loops import is_on, retain, shared_loop
+from .engine.demands import demanded_by
+from .engine.loops import hop, is_on, retain, shared_loop
 from .operators import Marker, Shared, answer, markers
 from .participants import until_ended
 from .replays import Replay
@@ -84,6 +85,7 @@ class Run(Shared):
             self._items.append(before)
         self._asked = len(self._items)
         self._disposed = False
+        self._waits = False
         self._reader_left: Callable[[], bool] = _stays
         self.result: RunResult | None = None
 
@@ -110,14 +112,25 @@ class Run(Shared):
         assert self.result is not None
         return self.result
 
-    def begin(self) -> None:
-        """Starts it; the program does not end before it has ended."""
+    def begin(self, *, keep_running: bool = True) -> None:
+        """Starts it; the program does not end before it has ended.
+
+        Args:
+            keep_running: Whether it runs on when its last reader has left, and waits for none of them.
+        """
+        self._kept = keep_running
         self._on_loop(self._begin)
 
     def _begin(self) -> None:
         release = retain(self._bound_loop())
         self.on_end(lambda _: release())
-        self._start()
+        with demanded_by(None):
+            if self._kept:
+                self._count_hold()
+            self._start()
+
+    def _abandon(self) -> None:
+        self._interrupt()  # so that the conversation has what was said till then
 
     @property
     def transcript(self) -> Transcript:
@@ -150,12 +163,24 @@ class Run(Shared):
         self._disposed = True
         self.interrupt()
 
+    def wait_no_longer(self) -> None:
+        """Ends it, as waiting for approval: what is open is cut, to be gone on with by another run."""
+        self._waits = True
+        self.interrupt()
+
+    @property
+    def code(self) -> str:
+        code = super().code
+        return "waiting" if self._waits and code == "interrupted" else code
+
     def end_if_left(self, timeout: float) -> None:
         """Ends it now if it was left; what it came to is in the conversation then.
 
         Args:
             timeout: Seconds to wait for its loop, if that is another thread's.
         """
+        if not self._kept:
+            self._wait_for_its_loop(timeout)  # which may not have heard yet that its last reader has left
         if self.ended or not self.left:
             return
         ended = threading.Event()
@@ -164,6 +189,13 @@ class Run(Shared):
         # the shared loop must not wait for a loop that may be waiting for it
         if not self.ended and self._bound_loop().is_running() and not is_on(shared_loop()):
             ended.wait(timeout)
+
+    def _wait_for_its_loop(self, timeout: float) -> None:
+        loop = self._bound_loop()
+        if not self.ended and loop.is_running() and not is_on(loop) and not is_on(shared_loop()):
+            heard = threading.Event()
+            hop(loop, heard.set)
+            heard.wait(timeout)
 
     @property
     def going_on(self) -> bool:

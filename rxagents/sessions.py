@@ -15,9 +15,13 @@ from .engine.bridges import from_async
 from .errors import WorkflowBusyError
 from .keeping import Keeping
 from .participants import Emit
+from .paused_turns import lost_messages, waiting_calls
 from .recorders import Recorder
 from .recording.redaction import Redact
 from .runs import Run
+from .standstills import Standstill
+from .tooling.approvals import Approvals, current_approvals, not_waiting
+from .tooling.pending_calls import Decision, PendingCall
 from .transcripts import Item
 from .values import SystemMessage
 
@@ -39,15 +43,21 @@ class Session:
         askable: Whom to ask.
         kept: Where the conversation is kept.
         system_prompt: The first message of a new conversation.
+        desk: Where calls wait that need approval.
+        stops: Whether a run ends when there is nothing left to do but to wait for approval.
     """
 
-    def __init__(self, askable: Askable, kept: Keeping, system_prompt: str) -> None:
+    def __init__(
+        self, askable: Askable, kept: Keeping, system_prompt: str, desk: Approvals, stops: bool
+    ) -> None:
         self.askable = askable
         self.system_prompt = system_prompt
         self._kept = kept
         self._current: Run | None = None
         self._starting = threading.Lock()
         self._recorders: dict[Recorder, None] = {}
+        self._desk = desk
+        self._stops = stops
 
     @property
     def conversation(self) -> Conversation:
@@ -79,12 +89,47 @@ class Session:
             conversation = self._kept.refresh()
             if self.system_prompt and not len(conversation):
                 conversation.append(SystemMessage(self.system_prompt))
+            for message in lost_messages(conversation.transcript):
+                conversation.append(message)
             run = Run(from_async(lambda emit: self._converse(said, run, emit)), conversation)
             run.bind(loop)  # before another thread can see it
             run.on_end(self._ended)
             self._current = run
             _log.debug("%r: a run begins after %d messages", self.askable, len(conversation))
             return run
+
+    @property
+    def waiting(self) -> tuple[PendingCall, ...]:
+        """The calls that wait for approval."""
+        calls = {call.call_id: call for call in self._desk.waiting}
+        for _, call in waiting_calls(self.conversation.transcript):
+            if not self._desk.has_decided(call.pending.call_id):
+                calls.setdefault(call.pending.call_id, call.pending)
+        return tuple(calls.values())
+
+    def decide(self, decision: Decision) -> None:
+        """Decides a call that waits, or that a later run is to go on with.
+
+        Raises:
+            ApprovalError: No such call waits.
+            HistoryError: What is stored cannot be read.
+        """
+        if self._desk.decides(decision):
+            return
+        self.end_what_was_left()
+        with self._starting:
+            going_on = self._current is not None and self._current.going_on
+            kept = self._kept.conversation if going_on else self._kept.refresh()
+            for turn, call in waiting_calls(kept.transcript):
+                if call.pending.call_id == decision.call_id:
+                    if not going_on:
+                        kept.follow(turn.decided(decision).stored())
+                        return
+                    # its agent has not come to it yet
+                    if not self._desk.has_decided(call.pending.call_id):
+                        self._desk.decides(decision, ahead=True)
+                        return
+        raise not_waiting(decision.call_id, self.waiting)
 
     def end_what_was_left(self) -> None:
         """Ends the run, if whoever read it has left."""
@@ -100,6 +145,7 @@ class Session:
 
     def _ended(self, run: Run) -> None:
         _log.debug("%r: the run ended: %s", self.askable, run.result)
+        self._desk.forget()
         if self._current is run:
             self._current = None
 
@@ -113,4 +159,7 @@ class Session:
     async def _converse(self, said: Observable[Item], run: Run, emit: Emit) -> None:
         for recorder in tuple(self._recorders):
             recorder.follow(run, self.askable)
+        current_approvals.set(self._desk)
+        if self._stops:
+            Standstill(run, self._desk)
         await converse(self.askable, said, run, emit)

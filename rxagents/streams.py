@@ -6,10 +6,10 @@ from collections.abc import Generator
 from typing import Any
 from uuid import uuid4
 
-from pydantic_core import to_jsonable_python
 from reactivex import Observable
 
 from .assembly import assemble
+from .delta_forms import in_order, put_in_order
 from .engine.emitters import Emitter
 from .engine.inlets import listen
 from .engine.sinks import Sink
@@ -19,14 +19,6 @@ from .replays import Replay
 from .values import Completion, Delta, FunctionResult, Message, Role, delta
 
 __all__ = ["MessageStream", "new_id"]
-
-
-_KEYS = ["content", "function_call", "refusal", "tool_calls"]
-_CALL = ("id", "function", "type", "index")
-_FUNCTION = ("arguments", "name")
-_NONE = type(None)
-_TEXT = (str, _NONE)
-_PLAIN = frozenset((str, _NONE, bool, int))
 
 
 def new_id() -> str:
@@ -126,7 +118,7 @@ class MessageStream(Replay[Delta | FunctionResult]):
         if self.ended:
             return
         if type(item) is dict:
-            whole: Any = item if _in_order(item) else _put_in_order(item)
+            whole: Any = item if in_order(item) else put_in_order(item)
             self._append(whole)
         elif isinstance(item, str):
             self._append(delta(item))
@@ -153,6 +145,15 @@ class MessageStream(Replay[Delta | FunctionResult]):
             offset=begun,
         )
 
+    def _append(self, item: Any) -> None:
+        self._items.append(item)
+        for reader in self._readers:
+            reader.read()
+
+    @property
+    def _unread(self) -> int:  # type: ignore[override]
+        return len(self._items)
+
     def _settle(self) -> None:
         said = self.assembled()
         try:
@@ -170,75 +171,3 @@ class MessageStream(Replay[Delta | FunctionResult]):
 
 def _ignore(_: object) -> None:
     pass
-
-
-def _in_order(item: dict[str, Any]) -> bool:
-    """Whether a dict can be shown as it is. Asked for every token, so what is most common comes first."""
-    keys = [*item]
-    if keys == _KEYS:
-        content, function_call, refusal, calls = item.values()
-        if content.__class__ is str and function_call is refusal is calls is None:
-            return True
-    elif keys[:4] == _KEYS and _has_plain_extras(item):
-        content, function_call, refusal, calls, *_ = item.values()
-    else:
-        return False
-    if calls is not None and not (calls.__class__ is list and all(map(_is_call_in_order, calls))):
-        return False
-    return function_call is None and content.__class__ in _TEXT and refusal.__class__ in _TEXT
-
-
-def _has_plain_extras(item: dict[str, Any]) -> bool:
-    # reasoning comes token by token under a key of its own, and is text
-    extras = [key for key in item if key not in _KEYS]
-    return all(key.__class__ is str and key != "role" and item[key].__class__ in _PLAIN for key in extras)
-
-
-def _is_call_in_order(call: Any) -> bool:
-    if call.__class__ is not dict or tuple(call) != _CALL:
-        return False
-    id, function, kind, index = call.values()
-    if function.__class__ is not dict or tuple(function) != _FUNCTION:
-        return False
-    texts = (id, kind, *function.values())
-    return index.__class__ in (int, _NONE) and all(text.__class__ in _TEXT for text in texts)
-
-
-def _put_in_order(partial: dict[str, Any]) -> dict[str, Any]:
-    """A Delta of what a model gave; the role is the message's, and is known already."""
-    calls = _checked((list, tuple), partial.get("tool_calls"), "tool_calls")
-    whole: dict[str, Any] = {
-        "content": _checked(str, partial.get("content"), "content"),
-        "function_call": _jsonable(_checked(dict, partial.get("function_call"), "function_call")),
-        "refusal": _checked(str, partial.get("refusal"), "refusal"),
-        "tool_calls": None if calls is None else [_call(call) for call in calls if call is not None],
-    }
-    extras = {key: value for key, value in partial.items() if key not in _KEYS and key != "role"}
-    return {**whole, **_jsonable(extras)} if extras else whole
-
-
-def _call(given: object) -> dict[str, Any]:
-    call: dict[str, Any] = _checked(dict, given, "entry of tool_calls")
-    function = _checked(dict, call.get("function"), "function of a tool call") or {}
-    whole = {
-        "id": _checked(str, call.get("id"), "id of a tool call"),
-        "function": {key: _checked(str, function.get(key), f"{key} of a tool call") for key in _FUNCTION},
-        "type": _checked(str, call.get("type"), "type of a tool call"),
-        "index": _checked(int, call.get("index"), "index of a tool call"),
-    }
-    extras = {key: value for key, value in call.items() if key not in _CALL}
-    return {**whole, **_jsonable(extras)} if extras else whole
-
-
-def _checked(kind: type | tuple[type, ...], value: Any, name: str) -> Any:
-    if value is None or isinstance(value, kind):
-        return value
-    wanted = kind[0] if isinstance(kind, tuple) else kind
-    raise InputError(f"the {name} of a delta is {type(value).__name__}; it must be {wanted.__name__} or None")
-
-
-def _jsonable(value: Any) -> Any:
-    try:
-        return to_jsonable_python(value, fallback=str)
-    except ValueError as error:
-        raise InputError(f"what a delta carries cannot be written as JSON: {error}") from error

@@ -13,11 +13,11 @@ from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from reactivex import Observable
-from reactivex.disposable import CompositeDisposable
 
 from .blocks import Block
+from .engine.demands import demanded_by
 from .engine.emitters import Emitter
-from .engine.inlets import listen
+from .engine.inlets import Listening
 from .engine.sinks import Sink
 from .engine.work import afterwards
 from .state_updates import StateUpdate
@@ -39,7 +39,7 @@ class Visitor(Protocol[F]):
     def leave(self, frame: F, error: Exception | None) -> None: ...
 
 
-class Walk(CompositeDisposable, Generic[F]):
+class Walk(Listening, Generic[F]):
     """Walks one source with one visitor. Disposing it leaves everything that it entered.
 
     Args:
@@ -59,14 +59,12 @@ class Walk(CompositeDisposable, Generic[F]):
 
     def _follow(self, source: Observable[Item], frame: F) -> None:
         leave = self._visitor.leave
-        self.add(
-            listen(
-                source,
-                self._sink.loop,
-                lambda item: self._step(partial(self._meet, item, frame)),
-                lambda error: self._step(partial(leave, frame, error)),
-                lambda: self._step(partial(leave, frame, None)),
-            )
+        self.listen(
+            source,
+            self._sink.loop,
+            lambda item: self._step(partial(self._meet, item, frame)),
+            lambda error: self._step(partial(leave, frame, error)),
+            lambda: self._step(partial(leave, frame, None)),
         )
 
     def _meet(self, item: Item, frame: F) -> None:
@@ -85,10 +83,12 @@ class Walk(CompositeDisposable, Generic[F]):
             return
         self._queue.append(step)
         try:
-            while self._queue and not self._sink.stopped:
-                self._met = []
-                self._queue.popleft()()
-                self._queue.extendleft(reversed(self._met))
+            # what the visitor subscribes to is for who subscribed to the walk, wherever the item came from
+            with demanded_by(self._sink.demand):
+                while self._queue and not self._sink.stopped:
+                    self._met = []
+                    self._queue.popleft()()
+                    self._queue.extendleft(reversed(self._met))
         finally:
             self._met = None
 
@@ -98,18 +98,34 @@ def is_input(stream: MessageStream) -> bool:
     return stream.role in ("user", "system", "developer", "tool")
 
 
-def last_message(items: Iterable[Item]) -> Message | None:
-    """The last outermost message: of the scope's own if it has any, else of its last block that has."""
+def last_message(items: Iterable[Item], *, inputs: bool = False) -> Message | None:
+    """The last outermost message: of the scope's own if it has any, else of its last block that has.
+
+    Who has handed over has left the answer to others: what comes after counts before what came till then.
+
+    Args:
+        items: Of the scope.
+        inputs: Also what was put in: messages of the user and the system.
+    """
     stack = [list(items)]
     while stack:
         scope = stack.pop()
-        own = [item.result for item in scope if isinstance(item, MessageStream) and not is_input(item)]
+        over = max((at for at, item in enumerate(scope) if _hands_over(item)), default=len(scope))
+        if over + 1 < len(scope):
+            stack += [scope[:over], scope[over + 1 :]]
+            continue
+        streams = [item for item in scope if isinstance(item, MessageStream)]
+        own = [stream.result for stream in streams if inputs or not is_input(stream)]
         said = [message for message in own if message is not None and counts(message)]
         if said:
             return said[-1]
         blocks = [item for item in scope if isinstance(item, Block) and item.entry != "aside"]
         stack.extend(list(block.items) for block in blocks)
     return None
+
+
+def _hands_over(item: Item) -> bool:
+    return isinstance(item, StateUpdate) and item.kind == "handoff"
 
 
 def message_streams(

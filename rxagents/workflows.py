@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from typing import Any
+from typing import Any, Literal
 
-from reactivex import Observable
+from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable, Disposable
 
 from .blocking import blockable_loop
 from .conversations import Conversation
 from .conversing import Askable, checked
+from .deciding import Deciding
 from .engine.async_items import AsyncItems
+from .engine.demands import BUFFER
 from .engine.emitters import Emitter
 from .engine.loops import current_loop
 from .engine.sinks import Sink
 from .engine.sync_items import SyncItems
 from .engine.tasks import cancelled_tasks_ended
+from .errors import ConfigurationError
 from .histories.protocol import History
 from .keeping import Keeping
 from .message_callbacks import OnMessage
@@ -29,11 +32,13 @@ from .runs import Run, RunResult
 from .saying.flatten import say
 from .seats import Seat
 from .sessions import Session
+from .tooling.approvals import Approvals, approvals_of
+from .tooling.deciders import Decider
 
 __all__ = ["Workflow"]
 
 
-class Workflow:
+class Workflow(Deciding):
     """A conversation with an agent, a team, or any operator on conversations, kept from run to run.
 
     `start` begins a run; `run`, `run_stream`, `arun`, `arun_stream` and `observe` are views of one.
@@ -53,6 +58,11 @@ class Workflow:
         system_prompt: The first message of a new conversation.
         history: Where the conversation is stored as it comes, and gone on with; see `rxagents.histories`.
         on_message: Called with each message that is complete; see `Conversation.on_message`.
+        approvals: Who decides tool calls that need approval, beside `approve` and `reject`: a function of
+            the PendingCall, an observable of decisions, or an Approvals; see there.
+        on_waiting: What a run does when all that is open in it waits for approval: `"wait"`, so that
+            `run` blocks until another thread decides, or `"stop"`: it ends with the result `waiting`, to be
+            gone on with by `run()` when that was decided.
 
     Raises:
         ConfigurationError, HistoryError: An argument is of no use, or the history cannot be read.
@@ -66,8 +76,14 @@ class Workflow:
         *,
         history: History | None = None,
         on_message: OnMessage | None = None,
+        approvals: Approvals | Decider | None = None,
+        on_waiting: Literal["wait", "stop"] = "wait",
     ) -> None:
-        self._session = Session(checked(askable), Keeping(conversation, history, on_message), system_prompt)
+        desk = approvals_of("workflow", approvals) or Approvals()
+        if on_waiting not in ("wait", "stop"):
+            raise ConfigurationError(f"workflow: on_waiting is 'wait' or 'stop', not {on_waiting!r}")
+        kept = Keeping(conversation, history, on_message)
+        self._session = Session(checked(askable), kept, system_prompt, desk, on_waiting == "stop")
 
     @property
     def askable(self) -> Askable:
@@ -92,12 +108,14 @@ class Workflow:
     def conversation(self, conversation: Conversation) -> None:
         self._session.conversation = conversation
 
-    def start(self, input: Any = None) -> Run:
+    def start(self, input: Any = None, *, keep_running: bool = True) -> Run:
         """Begins a run: on the running loop of this thread, else on the shared one.
 
         Args:
             input: Anything that `say` takes. Without, who is asked begins, or goes on with what was said: so
                 a run that was interrupted, or whose process was killed, is gone on with.
+            keep_running: Whether it runs on when nobody reads it, and at full speed however slow its readers
+                are. If not, the fastest reader decides how far it goes, and the last one that leaves ends it.
 
         Raises:
             HistoryError: What is stored cannot be read, or could not be written.
@@ -105,7 +123,7 @@ class Workflow:
             WorkflowBusyError: A run is still going on.
         """
         run = self._session.begin(say(input), current_loop())
-        run.begin()
+        run.begin(keep_running=keep_running)
         return run
 
     def run(self, input: Any = None) -> RunResult:
@@ -130,20 +148,27 @@ class Workflow:
         assert run.result is not None
         return run.result
 
-    def run_stream(self, input: Any = None, *, state: bool = False) -> SyncItems[Marker]:
+    def run_stream(
+        self, input: Any = None, *, state: bool = False, buffer: int = BUFFER, keep_running: bool = False
+    ) -> SyncItems[Marker]:
         """The markers of a run, for a plain `for` loop; the run begins with the first step.
 
         Closing the iterator, breaking out and dropping it, and Ctrl-C dispose the run.
 
+        Args:
+            input, state, buffer, keep_running: As for `arun_stream`.
+
         Raises:
             BlockingCallError: Called on the shared loop itself.
+            ConfigurationError: The buffer is no number from 1 on.
             InputError: The input is no message.
             WorkflowBusyError: At the first step, if a run is still going on.
         """
         loop = blockable_loop("run_stream", "async for … in workflow.arun_stream(…)")
         self._session.end_what_was_left()
         seat = Seat()
-        return SyncItems(self._observed(input, state, seat), loop, seat.leave)
+        markers = self._observed(input, state, seat, keep_running)
+        return SyncItems(markers, loop, seat.leave, buffer=buffer)
 
     async def arun(self, input: Any = None) -> RunResult:
         """Runs to the end on the running loop; cancelling the task disposes the run."""
@@ -155,23 +180,40 @@ class Workflow:
             await cancelled_tasks_ended()
             raise
 
-    def arun_stream(self, input: Any = None, *, state: bool = False) -> AsyncItems[Marker]:
+    def arun_stream(
+        self, input: Any = None, *, state: bool = False, buffer: int = BUFFER, keep_running: bool = False
+    ) -> AsyncItems[Marker]:
         """The markers of a run, for `async for`; also an async context manager that closes it.
 
-        It begins with the first step; closing, dropping, cancelling and leaving it dispose the run.
+        It begins with the first step; closing, dropping, cancelling and leaving it dispose the run. It
+        pulls: when its reader is a buffer behind, the models' answers are not read any further.
+
+        Args:
+            input: As for `start`.
+            state: Show every StateUpdate, not only those that are made to be shown.
+            buffer: How many markers the reader may be behind.
+            keep_running: The run waits for no reader, and runs on when he has left.
+
+        Raises:
+            ConfigurationError: The buffer is no number from 1 on.
         """
         seat = Seat()
-        return AsyncItems(self._observed(input, state, seat), seat.leave)
+        return AsyncItems(self._observed(input, state, seat, keep_running), seat.leave, buffer=buffer)
 
-    def observe(self, input: Any = None, *, state: bool = False) -> Observable[Marker]:
+    def observe(
+        self, input: Any = None, *, state: bool = False, keep_running: bool = False
+    ) -> Observable[Marker]:
         """The markers of a run, as an observable; each subscription is a new run, and disposes it."""
-        return self._observed(input, state, Seat())
+        return self._observed(input, state, Seat(), keep_running)
 
-    def _observed(self, input: Any, state: bool, seat: Seat) -> Observable[Marker]:
+    def _observed(self, input: Any, state: bool, seat: Seat, keep_running: bool) -> Observable[Marker]:
         said = say(input)
 
-        def start(sink: Sink[Marker]) -> CompositeDisposable:
+        def start(sink: Sink[Marker]) -> abc.DisposableBase:
             run = self._session.begin(said, sink.loop)
+            if keep_running:
+                run.begin()
+                return run.markers(state=state).subscribe(sink)
             run.read_by(lambda: seat.left or sink.stopped)
             markers = run.markers(state=state).subscribe(sink)
             return CompositeDisposable(Disposable(run.dispose), markers)

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from rxagents.__main__ import main
+from rxagents.llm.wire import CUT_OFF
 from rxagents.testing import HTTPFault, OpenAIServer, Paused
 
 pty = pytest.importorskip("pty", reason="pseudo-terminals are POSIX's")
@@ -162,6 +163,7 @@ def test_what_was_said_before_ctrl_c_is_told_to_the_model(terminal: Opened) -> N
     assert [(message["role"], message["content"]) for message in second["messages"]] == [
         ("user", "Count!"),
         ("assistant", "One two"),
+        ("system", CUT_OFF),
         ("user", "Thanks\n."),
     ]
 

@@ -155,7 +155,7 @@ def test_looking_at_any_time_changes_nothing(items: list[tuple[int, bool]], look
         for at in looks:
             marbles.at(at + 0.5, lambda: conversation.transcript)
     assert texts(conversation) == [f"m{n}" for n in range(len(items))]
-    assert conversation._following == []
+    assert conversation._followed.items == []
 
 
 def test_threads_that_follow_and_look_at_once_lose_nothing() -> None:

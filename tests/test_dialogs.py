@@ -31,6 +31,7 @@ from rxagents import (
 )
 from rxagents.dialogs import dialog
 from rxagents.histories import History, InMemoryHistory
+from rxagents.llm.wire import CUT_OFF
 from rxagents.testing import HTTPFault, Marbles, OpenAIServer, VirtualClock, virtual
 from rxagents.transcripts import Item
 
@@ -200,7 +201,7 @@ def test_a_wish_cuts_the_reply_and_the_user_is_asked_again(marbles: Marbles) -> 
         ("a", "interrupted"),
         ("Two.", "stop"),
     ]
-    assert [m["content"] for m in llm.requests[1].messages] == ["One?", "a", "Two?"]
+    assert [m["content"] for m in llm.requests[1].messages] == ["One?", "a", CUT_OFF, "Two?"]
 
 
 def test_a_wish_before_the_first_word_leaves_the_question_and_asks_again(marbles: Marbles) -> None:

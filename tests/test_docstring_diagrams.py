@@ -21,12 +21,18 @@ from rxagents import (
     AllMessagesStrategy,
     Chain,
     ChatRequest,
+    Handoff,
     LocalCodingAgent,
     Loop,
     MessageStream,
+    ModelConnectionError,
+    ModelTimeoutError,
+    Parallel,
     PlannedTeam,
+    Race,
     ScriptedLLM,
     Sequence,
+    Switch,
     Team,
     Transcript,
     User,
@@ -34,22 +40,31 @@ from rxagents import (
     Workflow,
     agent,
     as_agent,
+    guard_input,
+    guard_output,
     partial_model,
     say,
     unordered,
 )
+from rxagents.engine.bridges import forward, from_async
+from rxagents.llm import best_of, cached, fallback, fan_out, hedge, rate_limited, retry, timeouts
 from rxagents.operators import (
     answer,
     checkpoint,
+    coalesced,
     deltas,
     errors_as_messages,
+    gate,
     last_n,
+    latest,
+    limit,
     map_tokens,
     markers,
     messages,
     partials,
     reading,
     responses,
+    sampled,
     shared,
     summarize,
     text,
@@ -57,6 +72,7 @@ from rxagents.operators import (
     top_k_last_n,
     transcript,
     transform,
+    turns,
     until,
 )
 from rxagents.replays import Replay
@@ -129,6 +145,20 @@ def _(drawn: Diagram) -> None:
 @of("coding.coding_agents.LocalCodingAgent")
 def _(drawn: Diagram) -> None:
     drawn.shows("out", drawn.question().pipe(LocalCodingAgent("coder", drawn.llm())))
+
+
+@of("handoffs.Handoff")
+def _(drawn: Diagram) -> None:
+    other = Agent("help", drawn.llm("other"))
+    bot = Agent("bot", drawn.llm(), handoffs=[Handoff(other, name="to_help")])
+    drawn.shows("out", drawn.question().pipe(bot))
+
+
+@of("agent_tools.AgentTool")
+def _(drawn: Diagram) -> None:
+    models = iter((drawn.llm(), drawn.llm("then")))
+    tool = Agent("help", drawn.llm("other")).as_tool()
+    drawn.shows("out", drawn.question().pipe(Agent("bot", lambda asked: next(models)(asked), tools=[tool])))
 
 
 @of("participants.Participant")
@@ -225,6 +255,56 @@ def _(drawn: Diagram) -> None:
     drawn.shows("paced", ScriptedLLM(["Hello."], delay=6.0)(request))
 
 
+@of("llm.fallbacks.fallback")
+def _(drawn: Diagram) -> None:
+    drawn.shows("out", fallback(drawn.llm("a"), drawn.llm("b"))(ChatRequest(())))
+
+
+@of("llm.hedges.hedge")
+def _(drawn: Diagram) -> None:
+    drawn.shows("out", hedge(drawn.llm("a"), drawn.llm("b"), after=3)(ChatRequest(())))
+
+
+@of("llm.retries.retry")
+def _(drawn: Diagram) -> None:
+    drawn.used.update(("first", "second"))
+    lost = ModelConnectionError("lost")
+    llm = drawn.marbles.llm(drawn.lanes["first"], drawn.lanes["second"], error=lost)
+    drawn.shows("out", retry(llm, delay=1, jitter=None)(ChatRequest(())))
+
+
+@of("llm.time_limits.timeouts")
+def _(drawn: Diagram) -> None:
+    drawn.shows("out", timeouts(drawn.llm(), between_tokens=3)(ChatRequest(())), error=ModelTimeoutError)
+
+
+@of("llm.rate_limits.rate_limited")
+def _(drawn: Diagram) -> None:
+    drawn.used.update(("first", "second"))
+    shared = rate_limited(drawn.marbles.llm(drawn.lanes["first"], drawn.lanes["second"]), concurrent=1)
+    drawn.shows("out", shared(ChatRequest(())))
+    drawn.shows("later", shared(ChatRequest(())))
+
+
+@of("llm.caches.cached")
+def _(drawn: Diagram) -> None:
+    llm = cached(drawn.llm("first"), {})
+    drawn.shows("out", llm(ChatRequest(())))
+    drawn.shows("again", rx.timer(9.0).pipe(ops.flat_map(lambda _: llm(ChatRequest(())))))
+
+
+@of("llm.choices.fan_out")
+def _(drawn: Diagram) -> None:
+    drawn.shows("out", fan_out(drawn.llm("a"), drawn.llm("b"), combine=lambda _: "both")(ChatRequest(())))
+
+
+@of("llm.choices.best_of")
+def _(drawn: Diagram) -> None:
+    drawn.used.update(("first", "second"))
+    llm = drawn.marbles.llm(drawn.lanes["first"], drawn.lanes["second"])
+    drawn.shows("out", best_of(llm, 2, lambda answers: 1)(ChatRequest(())))
+
+
 @of("operators._messages.messages")
 def _(drawn: Diagram) -> None:
     drawn.shows("messages", drawn.cold("items").pipe(messages()))
@@ -294,6 +374,32 @@ def _(drawn: Diagram) -> None:
     drawn.shows("pairs", rx.of(drawn.message()).pipe(transform(pairs), text()))
 
 
+def slowly(source: Any) -> Any:
+    """What a reader gets that is busy for five frames with each item."""
+
+    async def run(emit: Callable[[Any], None]) -> None:
+        async for item in source:
+            emit(item)
+            await asyncio.sleep(5)
+
+    return from_async(run)
+
+
+@of("operators._live.latest")
+def _(drawn: Drawn) -> None:
+    drawn.shows("latest", slowly(drawn.cold("source").pipe(latest())))
+
+
+@of("operators._live.sampled")
+def _(drawn: Drawn) -> None:
+    drawn.shows("sampled", drawn.cold("source").pipe(sampled(5)))
+
+
+@of("operators._coalesced.coalesced")
+def _(drawn: Drawn) -> None:
+    drawn.shows("joined", slowly(drawn.cold("tokens").pipe(coalesced())))
+
+
 @of("operators._transcript.transcript")
 def _(drawn: Diagram) -> None:
     class Says:
@@ -354,6 +460,43 @@ def _(drawn: Diagram) -> None:
     drawn.shows("cut", rx.of(drawn.message()).pipe(until(drawn.hot("signal")), text()))
 
 
+@of("operators._turns.turns")
+def _(drawn: Diagram) -> None:
+    drawn.used.update(("first", "second"))
+    llm = drawn.marbles.llm(drawn.lanes["first"], drawn.lanes["second"])
+    drawn.shows("out", drawn.hot("source").pipe(turns(Agent("bot", llm))))
+
+
+@of("operators._gate.gate")
+def _(drawn: Diagram) -> None:
+    safe = rx.of(drawn.message()).pipe(gate(lambda text: "damn" not in text), text())
+    drawn.shows("safe", safe)
+
+
+@of("operators._limit.limit")
+def _(drawn: Diagram) -> None:
+    drawn.shows("cut", rx.of(drawn.message()).pipe(limit(tokens=1), text()))
+
+
+@of("guarded.guard_input")
+def _(drawn: Diagram) -> None:
+    says_no = drawn.cold("check")
+
+    async def check(heard: Transcript) -> bool:
+        await forward(says_no, lambda _: None)
+        return False
+
+    guarded = guard_input(Agent("bot", drawn.llm()), check, refusal="No.")
+    drawn.shows("out", drawn.question().pipe(guarded))
+
+
+@of("guarded.guard_output")
+def _(drawn: Diagram) -> None:
+    guarded = guard_output(Agent("bot", drawn.llm()), lambda text: "Damn" not in text, refusal="No.")
+    void = {"restart": "the check did not pass"}
+    drawn.shows("out", drawn.question().pipe(guarded), restart=void)
+
+
 @of("teams._team.Team")
 def _(drawn: Diagram) -> None:
     ann, bob = Agent("ann", drawn.marbles.llm("Hi--|")), Agent("bob", drawn.marbles.llm("Yes-|"))
@@ -387,6 +530,25 @@ def _(drawn: Diagram) -> None:
     plan = {"plan": [{"agent_id": id, "instructions": "do"} for id in ("ann", "bob")]}
     planner = drawn.marbles.llm("--(plan|)", plan=json.dumps(plan), name="planner")
     drawn.shows("out", drawn.question().pipe(PlannedTeam("team", [ann, bob], planner)))
+
+
+@of("teams._parallel.Parallel")
+def _(drawn: Diagram) -> None:
+    ann, bob = Agent("ann", drawn.marbles.llm("Hi----all|")), Agent("bob", drawn.marbles.llm("--Yes|"))
+    drawn.shows("out", drawn.question().pipe(Parallel("both", [ann, bob])))
+
+
+@of("teams._switch.Switch")
+def _(drawn: Diagram) -> None:
+    ann, bob = Agent("ann", drawn.marbles.llm("-Once-u-p-on|")), Agent("bob", drawn.marbles.llm("-No|"))
+    selector = drawn.marbles.hot(drawn.whole("selector"), a="ann", b="bob")
+    drawn.shows("out", drawn.question().pipe(Switch("talk", [ann, bob], selector)))
+
+
+@of("teams._race.Race")
+def _(drawn: Diagram) -> None:
+    slow, quick = Agent("slow", drawn.llm("slow")), Agent("quick", drawn.llm("fast"))
+    drawn.shows("out", drawn.question().pipe(Race("both", [slow, quick])))
 
 
 @of("dialogs.dialog")

@@ -418,10 +418,33 @@ class TestModelsAndTools:
                 """
                      (bot)-----|
                 bot  m---------~
-                m    @look-----~
-                """
+                m    @look---b-~
+                """,
+                b={"progress": {"id": "call_1", "name": "look", "content": "busy"}},
             )
             marbles.expect_subscriptions(look.calls[0]).to_be("-----^----!")
+
+    def test_a_tool_shows_what_comes_before_its_result_when_it_comes(self) -> None:
+        with Marbles() as marbles:
+            llm = marbles.llm("@look|", "(Oh|)")
+            look = marbles.tool("look", "--half--214--|")
+            h = {"progress": {"id": "call_1", "name": "look", "content": "half"}}
+            marbles.expect(say("q").pipe(Agent("bot", llm, tools=[look]))).to_be(
+                """
+                     (bot|)
+                bot  m-----------------|
+                m    @look--h----------(=214 Oh|)
+                """,
+                h=h,
+            )
+
+    def test_what_a_tool_shows_before_it_fails_is_progress(self) -> None:
+        with Marbles() as marbles:
+            llm = marbles.llm("@look|", "Oh|")
+            look = marbles.tool("look", "-half-#")
+            marbles.expect_markers(
+                Workflow(Agent("bot", llm, tools=[look])).observe("q"), only=["delta"]
+            ).to_be([(0, "delta", ...), (6, "delta", ...), (11, "delta", ...)])
 
     def test_the_last_item_of_a_tool_is_its_result(self) -> None:
         with Marbles() as marbles:

@@ -22,42 +22,50 @@ errors checks variants places increments hash_keys values message_kinds assembly
 structured.plain_schemas structured.strict_schemas structured.json_texts structured.output_types
 structured.type_fields structured.partial_shapes structured.partial_choices structured.partial_types
 structured.json_reading structured.json_progress structured
-engine.daemon_executors engine.demands engine.loops engine.tasks engine.mailboxes engine.async_items engine.schedulers
-engine.sinks engine.emitters engine.inlets engine.work engine.bridges engine.sync_items engine.limits
+engine.daemon_executors engine.loops engine.demands engine.tasks engine.mailboxes engine.async_items engine.schedulers
+engine.sinks engine.emitters engine.steps engine.inlets engine.work engine.bridges engine.sync_items engine.limits
 engine.threads engine
 recording.masks recording.redaction recording.journal_values recording.journals recording
-cursors replays streams state_updates blocks ledgers transcripts witnesses message_callbacks
-conversations
+cursors reader_demands attended bound_loops replays delta_forms streams state_updates blocks ledgers transcripts witnesses message_callbacks
+followed_items conversations
 saying.media_types saying.content_parts saying.inputs saying.speakers saying.thing_sources
 saying.ordering saying.arrivals saying.flatten saying
 asking.sharing asking.spending
-walks
+walks mended_messages mended_blocks
 asking.asked asking.own_turns asking.hearing asking
+gates.windows gates.telling gates.checking gates.rules gates.pieces gates.keeping gates
 coding.run_limits coding.strays coding.program_guards coding.guarded_processes coding.programs
 coding.workspaces
 llm.requests llm.around llm.listening llm.recorded llm.model_calls llm.call_pages llm.call_files
 llm.logged_models llm.model_logs llm.wire llm.replies llm.scripts llm.scripted llm.sse llm.event_json
-llm.chat_stream llm.responses_items llm.responses_stream llm.http_answers llm.json_bodies llm.wire_apis
+llm.chat_stream llm.responses_items llm.responses_stream llm.still_sockets llm.http_answers llm.json_bodies llm.wire_apis
 llm.chat_completions llm.responses_input llm.responses_bodies llm.client_settings llm.clients
-llm.failures llm.served_models llm.openai_chat llm.azure_chat llm.requesting llm
+llm.failures llm.served_models llm.openai_chat llm.azure_chat llm.requesting
+llm.compositions llm.attempts llm.demanded_time llm.fallbacks llm.hedges llm.retries llm.time_limits
+llm.gated_models llm.budgets llm.rate_limits llm.caches llm.side_answers llm.choices llm
 strategies.selections strategies.readings strategies.cuts strategies.summaries strategies.updates
 strategies
-tooling.contexts tooling.docstrings tooling.signatures tooling.tool_results tooling.tools
-tooling.toolboxes tooling
-participants calls rounds agents
+tooling.contexts tooling.docstrings tooling.signatures tooling.tool_results tooling.streamed_results
+tooling.call_limits tooling.attempts tooling.pending_calls tooling.tools
+tooling.toolboxes tooling.registering tooling.deciders tooling.approvals tooling
+paused_calls paused_turns paused_notes
+agent_tools participants handoffs handing_over early_calls gated_calls calls rounds agents
 coding.coding_agents coding
 functions named_operators prompts users
 consoles.interrupts consoles.lines consoles.printers consoles.users consoles
-teams._compositions teams._members teams._turns teams._routing teams._team teams._loop
+teams._compositions teams._members teams._resuming teams._turns teams._routing teams._team teams._loop
 teams._sequence teams._links
-teams._chain teams._plans teams._unfinished teams._planning teams._planned_runs teams._planned_team teams
-operators._markers operators._messages operators._shared operators._text operators._twins
-operators._tokens operators._mended operators._error_messages operators._reading operators._transcript
-operators._until operators._checkpoint operators._partials operators
+teams._chain teams._plans teams._unfinished teams._planning teams._planned_runs teams._planned_team
+teams._heats teams._heat_teams teams._parallel teams._switch teams._race teams
+operators._markers operators._live operators._coalesced operators._messages operators._shared operators._text operators._retaken operators._twins
+operators._gate operators._tokens operators._error_messages operators._reading operators._transcript
+operators._until operators._budgets operators._limit operators._checkpoint operators._partials conversing
+operators._live_turn operators._live_turns operators._turns operators
+guarded_turns guarded
 histories.protocol histories.in_memory histories.item_data histories.in_order histories.markdown_pages
 histories.markdown_parts histories.page_files histories.markdown histories.item_rows histories.stores
 histories.writer_locks histories.item_writers histories.sqlite histories
-keeping runs recorders conversing blocking seats sessions workflows dialog_turns dialogs public_names demo
+keeping runs standstills recorders blocking seats sessions deciding workflows dialog_turns dialogs public_names demo
 testing.clock.waiting_tasks testing.clock.socketless testing.clock.default_timers
 testing.clock.virtual_loop testing.clock.loop_closing testing.clock.virtual_clock testing.clock
 testing.lanes testing.lane_sheets
@@ -144,33 +152,33 @@ def test_a_module_is_one_idea_long(path: Path) -> None:
 
 PUBLIC = {
     "rxagents": """
-        Agent agent AgentError AllMessagesStrategy AppendMessagesUpdateStrategy as_agent Asked
+        Agent agent AgentError ApprovalError Approvals Approve PendingCall Reject AllMessagesStrategy AppendMessagesUpdateStrategy as_agent Asked
         AssistantMessage AzureOpenAILLM Block BlockingCallError Chain ChatRequest Completion
         ConfigurationError console_user Context Conversation Delta dialog file_part FunctionResult
-        History HistoryError image_part InMemoryHistory InputError LastNMessagesStrategy LLM
-        LLMConstraints LocalCodingAgent Loop Mark MarkdownHistory Marker MaxRoundsError Message
+        guard_input guard_output GuardError Handoff History HistoryError image_part InMemoryHistory InputError LastNMessagesStrategy LLM
+        LLMConstraints LocalCodingAgent Loop Mark MarkdownHistory Marker MaxHandoffsError MaxRoundsError Message
         MessageStream ModelConnectionError ModelError ModelProtocolError ModelRequestBlockedError
         ModelStatusError ModelStreamError ModelTimeoutError NoopUpdateStrategy NoRealTimeError
         on_dropped OpenAILLM OutputError partial_model PipelineConversationReadingStrategy
-        PlannedTeam PlanningError Reading ReplaceLastMessageUpdateStrategy RoutingError Run
+        Parallel PlannedTeam PlanningError Race RaceError Reading ReplaceLastMessageUpdateStrategy RoutingError Run
         RunCancelledError RunResult RxAgentsError say ScriptedLLM ScriptError Sequence SQLiteHistory
-        StateUpdate stream SummarizeMessagesStrategy SystemMessage Team text_part
-        TokenBudgetStrategy Tool ToolArgumentsError ToolError ToolFailedError ToolTimeoutError
-        TopKLastNMessagesStrategy Transcript UnknownToolError unordered Usage User UserMessage
+        StateUpdate stream SummarizeMessagesStrategy Switch SystemMessage Team text_part
+        TokenBudgetStrategy Tool ToolArgumentsError ToolError ToolFailedError ToolRetry ToolTimeoutError
+        TopKLastNMessagesStrategy Transcript turns UnknownToolError unordered Usage User UserMessage
         Workflow WorkflowBusyError WorkflowError WorkflowInput
     """,
     "rxagents.operators": """
-        answer checkpoint deltas errors_as_messages last_n map_tokens Mark Marker markers messages partials
-        reading responses Shared shared summarize text token_budget top_k_last_n transcript
-        transform until
+        answer checkpoint coalesced deltas errors_as_messages gate Gated last_n latest limit
+        map_tokens Mark Marker markers messages partials reading responses sampled Shared shared
+        summarize text token_budget top_k_last_n transcript transform turns until
     """,
     "rxagents.llm": """
-        AzureOpenAILLM Call ChatRequest LLM LLMConstraints log_models logged ModelCall OpenAILLM
-        record Reply Rule ScriptedLLM
+        AzureOpenAILLM best_of cached Call ChatRequest fallback fan_out gated hedge LLM LLMConstraints
+        log_models logged ModelCall OpenAILLM rate_limited record Reply retry Rule ScriptedLLM timeouts
     """,
     "rxagents.testing": """
         block_model_requests Called default_scenario demo_llm Diagram DiagramError draw Drawing
-        Dropped echo_scenario EndlessInstantError Event Exchange HTTPFault Lane Malformed
+        Dropped echo_scenario Endless EndlessInstantError Event Exchange HTTPFault Lane Malformed
         MarbleError MarbleFailure MarbleLLM Marbles MarbleTool NothingToWaitForError OpenAIServer
         order_scenario parse Paused Probe Raw read_recording record RecordedError RecordedRequest
         Recording render replay Returned Stalled StubbornTaskError virtual VirtualClock VirtualLoop
@@ -198,8 +206,10 @@ def test_every_public_name_is_documented(name: str) -> None:
     [
         rxagents.Agent, rxagents.LocalCodingAgent, rxagents.User,
         rxagents.Team, rxagents.Sequence, rxagents.Chain, rxagents.Loop, rxagents.PlannedTeam,
+        rxagents.Parallel, rxagents.Switch, rxagents.Race,
         rxagents.dialog, rxagents.Workflow, rxagents.Run, rxagents.MessageStream, rxagents.Asked,
         rxagents.say, rxagents.stream, rxagents.as_agent, rxagents.unordered,
+        rxagents.guard_input, rxagents.guard_output,
         *(getattr(rxagents.operators, name) for name in rxagents.operators.__all__ if name.islower()),
     ],
     ids=lambda thing: thing.__name__,
@@ -223,6 +233,10 @@ DEFAULTS: list[tuple[Callable[..., object], dict[str, object]]] = [
             "others_as": None,
             "max_rounds": 20,
             "max_threads": 32,
+            "max_concurrent_tools": None,
+            "tool_timeout": None,
+            "max_tool_result": None,
+            "early_calls": False,
         },
     ),
     (
@@ -239,7 +253,18 @@ DEFAULTS: list[tuple[Callable[..., object], dict[str, object]]] = [
             "env": None,
         },
     ),
-    (rxagents.Agent.register_tool, {"name": None, "description": None, "timeout": None}),
+    (
+        rxagents.Agent.register_tool,
+        {
+            "name": None,
+            "description": None,
+            "timeout": None,
+            "max_concurrent": None,
+            "retry": 0,
+            "max_result": None,
+            "early": True,
+        },
+    ),
     (
         rxagents.Team,
         {
@@ -253,8 +278,16 @@ DEFAULTS: list[tuple[Callable[..., object], dict[str, object]]] = [
             "max_turns": 50,
         },
     ),
+    (
+        rxagents.Parallel,
+        {"description": "", "order": "arrival", "max_concurrent": None, "on_error": "fail"},
+    ),
+    (rxagents.Switch, {"description": ""}),
+    (rxagents.Race, {"winner": "first_token", "description": ""}),
     (rxagents.User, {"id": "user", "mode": "interactive", "interaction_function": None}),
     (rxagents.Workflow, {"conversation": None, "system_prompt": "", "history": None, "on_message": None}),
+    (rxagents.Workflow.approve, {"arguments": None}),
+    (rxagents.Workflow.reject, {"reason": ""}),
     (rxagents.Conversation, {"messages": (), "variables": None}),
     (rxagents.operators.partials, {"name": None, "aside": False}),
     (rxagents.operators.summarize, {"keep_last": 0}),

@@ -82,7 +82,7 @@ _LEAVES = (
     "words",
     "echo",
 )
-_TEAMS = ("team", "planned", "sequence", "chain", "chain_last", "loop", "pipe")
+_TEAMS = ("team", "planned", "sequence", "chain", "chain_last", "loop", "pipe", "tools_of", "hands")
 _ASKS = (
     *("reply", "twice", "await", "read_first", "message", "message_twice", "both", "heard", "lazy", "twins"),
     *("asked_on", "said_on", "piped", "messages", "unordered", "transcript", "summed", "mended", "raise"),
@@ -125,6 +125,13 @@ def _built(plan: Plan, book: Book) -> Participant:
             return Chain(id, members, keep="last" if kind == "chain_last" else "all")
         case "loop":
             return Loop(id, members, max_turns=2)
+        case "tools_of":
+            tools = [member.as_tool() for member in members]
+            calls = [Call(tool.name, {"input": "do"}) for tool in tools]
+            return Agent(id, book.llm(id, lambda number: calls if number % 2 else "done"), tools=tools)
+        case "hands":
+            over = Call(f"transfer_to_{members[0].id}")
+            return Agent(id, book.llm(id, lambda _: over), handoffs=members)
         case "pipe":
             return as_agent(id, lambda source: source.pipe(*members))
         case "behind":

@@ -600,12 +600,9 @@ def test_a_text_stays_as_it_is_and_anything_else_is_json(result: Any, text: str)
     assert call(asynchronous) == text
 
 
-def test_the_items_of_a_generator_are_the_result() -> None:
-    def f() -> Any:
-        yield 1
-        yield 2
-
-    assert call(f) == "[1,2]"
+def test_the_items_of_an_iterator_are_the_result() -> None:
+    assert call(lambda: (n for n in (1, 2)), name="f") == "[1,2]"
+    assert call(lambda: map(abs, (-1, -2)), name="f") == "[1,2]"
 
 
 # --- failures -------------------------------------------------------------------------------------

@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from rxagents import AssistantMessage, Message, SystemMessage, UserMessage
-from rxagents.llm.wire import wire_messages, wire_turn
+from rxagents.llm.requests import ChatRequest, LLMConstraints
+from rxagents.llm.responses_bodies import RESPONSES
+from rxagents.llm.wire import CUT_OFF, wire_messages, wire_turn
+from rxagents.llm.wire_apis import as_allowed
 from rxagents.values import ToolCall
 
 
@@ -67,6 +70,66 @@ def test_a_call_without_an_answer_is_not_sent() -> None:
     said = AssistantMessage("Let me", name="a", tool_calls=(call("1"),), finish_reason="interrupted")
     assert wire_turn(said) == [{"role": "assistant", "content": "Let me", "name": "a"}]
     assert wire_messages([said.model_copy(update={"content": None})], speaker="a") == []
+
+
+TOLD = {"role": "system", "content": CUT_OFF}
+CUT = AssistantMessage("Let me", name="a", finish_reason="interrupted")
+
+
+@pytest.mark.parametrize("behind", [[], [UserMessage("and?")]], ids=["last", "answered"])
+def test_an_agent_is_told_where_it_was_cut(behind: list[Message]) -> None:
+    sent = wire_messages([UserMessage("q"), CUT, *behind], speaker="a")
+    assert sent[1:3] == [{"role": "assistant", "content": "Let me", "name": "a"}, TOLD]
+    assert sent[3:] == [{"role": "user", "content": "and?"} for _ in behind]
+
+
+def test_of_a_turn_that_was_cut_behind_its_tools_the_calls_with_an_answer_are_sent() -> None:
+    said = AssistantMessage(
+        "Let me look.",
+        name="a",
+        steps=tuple(step("Let me look.", "1")),
+        tool_calls=(call("2"),),
+        finish_reason="interrupted",
+    )
+    assert wire_messages([said], speaker="a") == [
+        {"role": "assistant", "content": "Let me look.", "name": "a", "tool_calls": [wire_call("1")]},
+        {"role": "tool", "tool_call_id": "1", "content": "r1"},
+        TOLD,
+    ]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        CUT.model_copy(update={"content": ""}),
+        CUT.model_copy(update={"content": None, "tool_calls": (call("1"),)}),
+        CUT.model_copy(update={"name": "b"}),
+        CUT.model_copy(update={"finish_reason": "error"}),
+        CUT.model_copy(update={"finish_reason": "length"}),
+        CUT.model_copy(update={"role": "user"}),
+    ],
+    ids=["nothing said", "only a call", "another agent", "failed", "length", "user"],
+)
+def test_of_anything_else_it_is_told_nothing(said: Message) -> None:
+    assert TOLD not in wire_messages([UserMessage("q"), said], speaker="a")
+
+
+def test_a_model_without_system_messages_is_told_by_the_user() -> None:
+    sent = wire_messages([UserMessage("q"), CUT, UserMessage("and?")], speaker="a")
+    assert [m["role"] for m in as_allowed(sent, LLMConstraints(system_message=False))] == [
+        *("user", "assistant", "user", "user")
+    ]
+
+
+def test_the_responses_api_is_told_in_the_same_place() -> None:
+    sent = wire_messages([UserMessage("q"), CUT, UserMessage("and?")], speaker="a")
+    body = RESPONSES.body(ChatRequest(tuple(sent), agent="a"), {}, LLMConstraints())
+    assert body["input"] == [
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "content": "Let me"},
+        TOLD,
+        {"role": "user", "content": "and?"},
+    ]
 
 
 @pytest.mark.parametrize("role", ["user", "assistant"])

@@ -10,6 +10,8 @@ from typing import Any, Generic, TypeVar
 
 from reactivex import abc
 
+from ..checks import check_number
+from .demands import BUFFER, demanded_by
 from .loops import hop
 from .mailboxes import AsyncBell, Mailbox
 from .tasks import cancelled_tasks_ended
@@ -26,13 +28,26 @@ class AsyncItems(AsyncIterator[T], Generic[T]):
     dropping the last reference dispose the subscription; nothing points back at the iterator, so
     that the last one works.
 
+    It pulls: while a buffer of items waits for it, it wants no more of the source.
+
     Args:
         source: The observable.
         on_left: Called at once when the iterator is left before its end, maybe by a finalizer, which
             may run anywhere: it must not wait nor lock.
+        buffer: How many items it may be behind.
+
+    Raises:
+        ConfigurationError: The buffer is no number from 1 on.
     """
 
-    def __init__(self, source: abc.ObservableBase[T], on_left: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        source: abc.ObservableBase[T],
+        on_left: Callable[[], None] | None = None,
+        *,
+        buffer: int = BUFFER,
+    ) -> None:
+        self._buffer = check_number("an iterator", "buffer", buffer, 1)
         self._source: abc.ObservableBase[T] | None = source
         self._on_left = on_left or _nothing
         self._box: Mailbox[T] | None = None
@@ -47,10 +62,11 @@ class AsyncItems(AsyncIterator[T], Generic[T]):
         box, bell = self._opened()
         while True:
             if box.items:
-                return box.items.popleft()
+                return box.take()
             if box.ended:
                 box.raise_error()
                 raise StopAsyncIteration
+            box.wait()
             try:
                 await bell.wait(lambda: bool(box.items or box.ended))
             except asyncio.CancelledError:
@@ -61,11 +77,13 @@ class AsyncItems(AsyncIterator[T], Generic[T]):
         if self._box is None or self._bell is None:
             self._loop = asyncio.get_running_loop()
             bell = AsyncBell(self._loop)
-            box: Mailbox[T] = Mailbox(bell.ring)
+            box: Mailbox[T] = Mailbox(bell.ring, self._buffer)
+            box.wait()
             if self._source is None:  # closed before it began
                 box.ended = True
             else:
-                self._subscription = self._source.subscribe(box.put, box.fail, box.end)
+                with demanded_by(box):
+                    self._subscription = self._source.subscribe(box.put, box.fail, box.end)
             self._box, self._bell = box, bell
         return self._box, self._bell
 
@@ -101,7 +119,12 @@ class AsyncItems(AsyncIterator[T], Generic[T]):
         subscription: Any = getattr(self, "_subscription", None)
         if subscription is not None and self._loop is not None:
             self._on_left()
-            hop(self._loop, subscription.dispose)
+            hop(self._loop, _leave, subscription, self._box)
+
+
+def _leave(subscription: abc.DisposableBase, box: Mailbox[Any]) -> None:
+    subscription.dispose()
+    box.close()  # what runs on for others waits for it no more
 
 
 def _nothing() -> None:

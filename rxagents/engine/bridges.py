@@ -10,6 +10,7 @@ from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
 from ..errors import RunCancelledError
+from .demands import until_wanted
 from .emitters import Emitter
 from .inlets import listen
 from .sinks import Sink
@@ -55,13 +56,15 @@ async def _drive(run: Callable[[Callable[[T], None]], Awaitable[None]], sink: Si
 
 
 def from_async_iterable(iterable: AsyncIterable[T]) -> Emitter[T]:
-    """The items of an async iterable, pulled one after the other; disposing closes it."""
+    """The items of an async iterable, pulled one after the other as they are wanted; disposing closes it."""
 
     async def run(emit: Callable[[T], None]) -> None:
         iterator = aiter(iterable)
         try:
+            await until_wanted()
             async for item in iterator:
                 emit(item)
+                await until_wanted()
         finally:
             close = getattr(iterator, "aclose", None)
             if close is not None:

@@ -8,6 +8,7 @@ from typing import Any, NoReturn, TypeVar
 from reactivex import Observable, abc
 
 from .async_items import AsyncItems
+from .demands import BUFFER
 from .loops import current_loop, enqueued
 from .sinks import Sink, Start
 
@@ -23,6 +24,8 @@ class Emitter(Observable[T]):
         start: Called with the Sink of each subscription, on its loop. It may return what to
             dispose at the end. What it raises is the stream's error.
     """
+
+    keeps_demands = True  # it emits in the demand in which it was subscribed to
 
     def __init__(self, start: Start[T]) -> None:
         super().__init__()
@@ -43,6 +46,10 @@ class Emitter(Observable[T]):
 
     def __aiter__(self) -> AsyncItems[T]:
         return AsyncItems(self)
+
+    def pull(self, *, buffer: int = BUFFER) -> AsyncItems[T]:
+        """As `async for` over it, which pulls: the source stops when the reader is so many items behind."""
+        return AsyncItems(self, buffer=buffer)
 
     def __iter__(self) -> NoReturn:
         # stock observables index for ever: `for` would never end

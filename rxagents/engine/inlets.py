@@ -8,11 +8,13 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from reactivex import Observable, abc
+from reactivex.disposable import CompositeDisposable
 
+from .demands import current_demand, demanded_by
 from .loops import dropped, hop, is_on, let_go
 from .schedulers import LoopScheduler
 
-__all__ = ["listen"]
+__all__ = ["Listening", "listen"]
 
 T = TypeVar("T")
 
@@ -21,6 +23,7 @@ class _Inlet(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
     """The receiving end of an operator: brings foreign threads' items onto the loop, in order."""
 
     __slots__ = (
+        "_demand",
         "_flushing",
         "_loop",
         "_on_completed",
@@ -39,6 +42,7 @@ class _Inlet(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
         on_completed: Callable[[], object],
     ) -> None:
         self._loop = loop
+        self._demand = current_demand()
         self._on_next = on_next
         self._on_error = on_error
         self._on_completed = on_completed
@@ -95,18 +99,37 @@ class _Inlet(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
     def _flush(self) -> None:
         self._flushing = False
         # The entry stays in the queue while it is handled: what comes meanwhile lines up behind it.
-        while self._queue:
-            action, args = self._queue[0]
-            try:
-                if not self._stopped:
-                    action(*args)
-            finally:
-                self._queue.popleft()
+        with demanded_by(self._demand):
+            while self._queue:
+                action, args = self._queue[0]
+                try:
+                    if not self._stopped:
+                        action(*args)
+                finally:
+                    self._queue.popleft()
 
     def dispose(self) -> None:
         self._stopped = True
         if self.subscription is not None:
             let_go(self.subscription)
+
+
+class _ForeignInlet(_Inlet[T]):
+    """Hears what may emit within anything, as a subject does: the demand is that of whoever listens."""
+
+    __slots__ = ()
+
+    def on_next(self, value: T) -> None:
+        with demanded_by(self._demand):
+            super().on_next(value)
+
+    def on_error(self, error: Exception) -> None:
+        with demanded_by(self._demand):
+            super().on_error(error)
+
+    def on_completed(self) -> None:
+        with demanded_by(self._demand):
+            super().on_completed()
 
 
 def listen(
@@ -121,9 +144,44 @@ def listen(
     What `on_next` raises ends the subscription and goes to `on_error`. The source gets the loop's
     scheduler. To be called on the loop.
     """
-    inlet = _Inlet(loop, on_next, on_error, on_completed)
+    kind = _Inlet if getattr(source, "keeps_demands", False) else _ForeignInlet
+    inlet: _Inlet[T] = kind(loop, on_next, on_error, on_completed)
     subscription = source.subscribe(inlet, scheduler=LoopScheduler(loop))
     inlet.subscription = subscription
     if inlet._stopped:
         let_go(subscription)
     return inlet
+
+
+class Listening(CompositeDisposable):
+    """All that one listens to, disposed together. What has ended is forgotten: more may come without end."""
+
+    def listen(
+        self,
+        source: Observable[T],
+        loop: AbstractEventLoop,
+        on_next: Callable[[T], object],
+        on_error: Callable[[Exception], object],
+        on_completed: Callable[[], object],
+    ) -> None:
+        """Like `listen`."""
+        inlet: abc.DisposableBase | None = None
+        ended = False
+
+        def forget() -> None:
+            nonlocal ended
+            ended = True
+            if inlet is not None:
+                self.remove(inlet)
+
+        def fail(error: Exception) -> None:
+            forget()
+            on_error(error)
+
+        def complete() -> None:
+            forget()
+            on_completed()
+
+        inlet = listen(source, loop, on_next, fail, complete)
+        if not ended:
+            self.add(inlet)

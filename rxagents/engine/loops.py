@@ -15,6 +15,7 @@ import threading
 from asyncio import AbstractEventLoop
 from asyncio.events import _get_running_loop
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
 from weakref import WeakSet
 
@@ -179,10 +180,11 @@ def trampolined(action: Callable[[], object]) -> None:
 
 
 def enqueued(action: Callable[[], object]) -> None:
-    """Runs the action on the thread's trampoline, after what is running on it now."""
+    """Runs the action on the thread's trampoline, after what is running on it now, in the context of now."""
+    context = copy_context()
 
     def run(_: abc.SchedulerBase, __: object) -> None:
-        action()
+        context.run(action)
 
     CurrentThreadScheduler.singleton().schedule(run)
 

@@ -8,6 +8,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from reactivex import abc
+
+from .demands import BUFFER, Demand, Watchers
 from .loops import hop, is_on
 
 __all__ = ["AsyncBell", "Mailbox"]
@@ -15,20 +18,67 @@ __all__ = ["AsyncBell", "Mailbox"]
 T = TypeVar("T")
 
 
-class Mailbox(Generic[T]):
-    """What a subscription leaves for an iterator. It does not know the iterator."""
+class Mailbox(Demand, Generic[T]):
+    """What a subscription leaves for an iterator, and the demand of that one. It does not know the iterator.
 
-    __slots__ = ("ended", "error", "items", "wake")
+    When it holds a buffer of items, nothing more is wanted until half of them were taken: a source goes
+    on and stops again for each half buffer, and not for each item. Once it has ended or was left, it keeps
+    nobody from going on.
 
-    def __init__(self, wake: Callable[[], None]) -> None:
+    Args:
+        wake: Called when there is something to fetch.
+        buffer: How many items make it full.
+    """
+
+    __slots__ = ("_full", "_half", "_is_full", "_waited_for", "_watchers", "ended", "error", "items", "wake")
+
+    def __init__(self, wake: Callable[[], None], buffer: int = BUFFER) -> None:
         self.items: deque[T] = deque()
         self.ended = False
         self.error: Exception | None = None
         self.wake = wake
+        self._full = buffer
+        self._half = buffer // 2
+        self._is_full = False
+        self._waited_for = False
+        self._watchers = Watchers()
 
     def put(self, item: T) -> None:
-        self.items.append(item)
+        items = self.items
+        items.append(item)
+        if len(items) == self._full:
+            self._is_full = True
+            self._watchers.tell()
         self.wake()
+
+    def take(self) -> T:
+        """The next item; there must be one."""
+        items = self.items
+        item = items.popleft()
+        self._waited_for = False
+        if self._is_full and len(items) <= self._half:
+            self._is_full = False
+            self._watchers.tell()
+        return item
+
+    def wait(self) -> None:
+        """Says that all was taken, and that the next item is waited for."""
+        self._waited_for = True
+        self._is_full = False
+        if self._watchers:
+            self._watchers.tell()
+
+    @property
+    def wanted(self) -> bool:
+        # the length counts: another thread may take all before `put` has said that it is full
+        return self.ended or not self._is_full or len(self.items) <= self._half
+
+    @property
+    def idle(self) -> bool:
+        return self.ended or (self._waited_for and not self.items)
+
+    def watch(self, callback: Callable[[], None], cares: Watchers | None = None) -> abc.DisposableBase:
+        return self._watchers.add(callback, cares)
 
     def fail(self, error: Exception) -> None:
         self.error = error
@@ -36,6 +86,7 @@ class Mailbox(Generic[T]):
 
     def end(self) -> None:
         self.ended = True
+        self._watchers.tell()
         self.wake()
 
     def close(self) -> None:

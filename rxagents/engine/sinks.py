@@ -16,6 +16,7 @@ from reactivex import abc
 from reactivex.disposable import Disposable
 
 from ..errors import RunCancelledError
+from .demands import current_demand, demanded_by
 from .loops import dropped, enqueued, hop, is_on, is_shared, let_go, retain, trampolined
 
 __all__ = ["Sink", "Start"]
@@ -30,6 +31,9 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
     It passes on `on_next* (on_error | on_completed)?`, one at a time, and nothing after dispose: what
     comes while the observer is being told, as by an act of its own, it is told next. What the observer
     raises ends this subscription only, and comes back to the observer as its `on_error`.
+
+    Attributes:
+        demand: What who subscribed wants of it; None: everything.
     """
 
     __slots__ = (
@@ -42,6 +46,7 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
         "_teardown",
         "_telling",
         "_torn",
+        "demand",
         "loop",
         "stopped",
     )
@@ -54,6 +59,7 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
         on_completed: Callable[[], None] | None = None,
     ) -> None:
         self.loop = loop
+        self.demand = current_demand()
         if callable(getattr(on_next, "on_next", None)):
             on_next, on_error, on_completed = on_next.on_next, on_next.on_error, on_next.on_completed
         self._on_next: Callable[[T], None] = on_next or _ignore
@@ -83,7 +89,9 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
             return
         self._release = retain(self.loop)
         try:
-            teardown = start(self)
+            # again, as a trampoline or a hop lies between
+            with demanded_by(self.demand):
+                teardown = start(self)
         except Exception as error:
             self.on_error(error)
             return

@@ -10,7 +10,9 @@ from typing import Any, Generic, TypeVar
 
 from reactivex import Observable, abc
 
+from ..checks import check_number
 from ..errors import BlockingCallError, RunCancelledError
+from .demands import BUFFER, demanded_by
 from .loops import hop, is_on, pulled
 from .mailboxes import Mailbox
 from .sinks import Sink
@@ -24,22 +26,33 @@ class SyncItems(Iterator[T], Generic[T]):
     """A blocking iterator over an observable that runs on the shared loop.
 
     It subscribes at the first step. Closing, leaving its context, an exception in the waiting
-    thread (Ctrl-C) and dropping the last reference dispose the subscription.
+    thread (Ctrl-C) and dropping the last reference dispose the subscription. It pulls, as
+    `rxagents.engine.async_items.AsyncItems` does.
 
     Args:
         source: The observable.
         loop: Where it emits; the iterator must not be used there.
-        on_left: As for `rxagents.engine.async_items.AsyncItems`.
+        on_left: As for AsyncItems.
+        buffer: How many items it may be behind.
+
+    Raises:
+        ConfigurationError: The buffer is no number from 1 on.
     """
 
     def __init__(
-        self, source: Observable[T], loop: AbstractEventLoop, on_left: Callable[[], None] | None = None
+        self,
+        source: Observable[T],
+        loop: AbstractEventLoop,
+        on_left: Callable[[], None] | None = None,
+        *,
+        buffer: int = BUFFER,
     ) -> None:
+        buffer = check_number("an iterator", "buffer", buffer, 1)
         self._source: Observable[T] | None = source
         self._loop = loop
         self._on_left = on_left or _nothing
         self._filled = threading.Event()
-        self._box: Mailbox[T] = Mailbox(self._filled.set)
+        self._box: Mailbox[T] = Mailbox(self._filled.set, buffer)
         self._subscription: abc.DisposableBase | None = None
 
     def __iter__(self) -> SyncItems[T]:
@@ -54,20 +67,23 @@ class SyncItems(Iterator[T], Generic[T]):
             )
         if self._source is not None:
             source, self._source = self._source, None
-            sink = Sink[T](self._loop, box.put, box.fail, box.end)
+            with demanded_by(box):
+                sink = Sink[T](self._loop, box.put, box.fail, box.end)
             self._subscription = sink
             pulled(self._loop, sink)
+            box.wait()
             # subscribes over there: this thread may have a loop of its own, which it is blocking
             if not hop(self._loop, sink.begin, source.subscribe):
                 box.fail(RunCancelledError("the event loop that brings the items is closed"))
         try:
             while True:
                 if box.items:
-                    return box.items.popleft()
+                    return box.take()
                 if box.ended:
                     box.raise_error()
                     raise StopIteration
                 self._filled.clear()
+                box.wait()
                 if not box.items and not box.ended:
                     self._filled.wait()
         except StopIteration:
@@ -96,7 +112,12 @@ class SyncItems(Iterator[T], Generic[T]):
         subscription: Any = getattr(self, "_subscription", None)
         if subscription is not None:
             self._on_left()
-            hop(self._loop, subscription.dispose)
+            hop(self._loop, _leave, subscription, self._box)
+
+
+def _leave(subscription: abc.DisposableBase, box: Mailbox[Any]) -> None:
+    subscription.dispose()
+    box.close()
 
 
 def _nothing() -> None:

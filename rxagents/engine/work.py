@@ -9,6 +9,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
 
 __all__ = ["afterwards", "defer", "together"]
 
@@ -24,15 +26,18 @@ _work = _Work()
 
 
 def defer(action: Callable[[], None]) -> None:
-    """Runs the action when what is running now is done, so that deep nesting never recurses."""
-    _work.queue.append(action)
+    """Runs the action when what is running now is done, so that deep nesting never recurses.
+
+    It runs in the context of now, as does what comes `afterwards`.
+    """
+    _work.queue.append(partial(copy_context().run, action))
     if not _work.running:
         together(_nothing)
 
 
 def afterwards(action: Callable[[], None]) -> None:
     """Runs the action when nothing deferred is left: when an end has gone up through all its blocks."""
-    _work.last.append(action)
+    _work.last.append(partial(copy_context().run, action))
     if not _work.running:
         together(_nothing)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from ..blocks import Block, Scope
 from ..engine.loops import dropped
 from ..ledgers import Fold
+from ..paused_turns import is_urgent
 from ..replays import Replay
 from ..state_updates import StateUpdate
 from ..streams import MessageStream
@@ -21,6 +22,9 @@ __all__ = ["InOrder"]
 class InOrder:
     """Hands on what items came to, each as soon as all before it have ended; the visitor of a `Witness`.
 
+    What waits for approval is handed on at once, since its message ends only when somebody has decided, and
+    that may be longer than this process lives.
+
     Args:
         before: What the conversation was; that is not handed on.
         on_folds: Takes what has come, and gives what went wrong with it.
@@ -30,30 +34,34 @@ class InOrder:
         self._transcript = before
         self._on_folds = on_folds
         self._waiting: deque[Item] = deque()
+        self._urgent: deque[StateUpdate] = deque()
         self._inside: list[_Place] = []
         self._lock = threading.RLock()
         self._going = False
 
-    def message(self, stream: MessageStream, top: bool) -> None:
+    def message(self, stream: MessageStream, top: bool | None) -> None:
         self._note(stream, top)
         stream.on_end(lambda _: self._go_on())
 
-    def state(self, update: StateUpdate, top: bool) -> None:
+    def state(self, update: StateUpdate, top: bool | None) -> None:
         self._note(update, top)
+        if top is not None and is_urgent(update):
+            self._urgent.append(update)
         self._go_on()
 
-    def snapshot(self, transcript: Transcript, top: bool) -> None:
+    def snapshot(self, transcript: Transcript, top: bool | None) -> None:
         self._note(transcript, top)
         self._go_on()
 
-    def enter(self, block: Scope, top: bool) -> bool:
+    def enter(self, block: Scope, top: bool | None) -> bool | None:
         self._note(block, top)
-        return False
+        aside = isinstance(block, Block) and block.entry == "aside"
+        return None if top is None or aside else False  # None: it is no part of the conversation
 
-    def leave(self, block: Scope, top: bool) -> None:
+    def leave(self, block: Scope, top: bool | None) -> None:
         self._go_on()
 
-    def _note(self, item: Item, top: bool) -> None:
+    def _note(self, item: Item, top: bool | None) -> None:
         if top:  # what is in a block is found there
             self._waiting.append(item)
 
@@ -77,6 +85,8 @@ class InOrder:
 
     def _folded(self) -> list[Fold]:
         before = self._transcript._folds
+        while self._urgent:
+            self._transcript = self._transcript.fold(self._urgent.popleft())
         for item in self._settled():
             self._transcript = self._transcript.fold(item)
         # a version that drops messages has a ledger of its own, with all folds before it

@@ -54,7 +54,7 @@ class MarkdownHistory:
             ) from error
         self._file = PageFile(self.path)
         self._conversation: Conversation | None = None
-        self._witness: Witness[bool] | None = None
+        self._witness: Witness[bool | None] | None = None
         self._pending: list[Fold] = []
         self._lock = threading.RLock()
 

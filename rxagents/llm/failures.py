@@ -7,8 +7,10 @@ httpx2 may not be installed, so their errors are known by their names.
 
 from __future__ import annotations
 
+import math
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx2
@@ -112,7 +114,28 @@ def _status_error(error: APIStatusError, host: str, setting: str) -> ModelStatus
     if words.startswith("<") or not words:
         page = f" with the page {words}" if words else ""
         words = f"{host} answered with status {error.status_code}{page}; check {setting}"
-    return ModelStatusError(words, status=error.status_code, request_id=error.request_id)
+    return ModelStatusError(
+        words,
+        status=error.status_code,
+        request_id=error.request_id,
+        retry_after=_retry_after(error.response.headers),
+    )
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds. A date counts from the `Date` of the answer: the service's clock need not be ours."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers.get(name, "")) * unit
+        except ValueError:
+            continue
+        if 0 <= seconds < math.inf:
+            return seconds
+    try:
+        again, now = (parsedate_to_datetime(headers[name]) for name in ("retry-after", "date"))
+        return max(0.0, (again - now).total_seconds())
+    except (KeyError, ValueError, TypeError):
+        return None
 
 
 def _words(body: Any) -> str:

@@ -8,21 +8,26 @@ content type: no line of a stream that means anything begins with `{` or `<`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import suppress
 from typing import Any, Protocol
 
 import httpx2
 
+from ..engine.demands import current_demand
 from ..engine.tasks import to_its_end
 from ..errors import ModelProtocolError
 from ..values import Completion, Delta
 from .event_json import quoted
+from .still_sockets import left_alone
 
 __all__ = ["AnswerDecoder", "read_answer"]
 
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 _PAGE = 2000
+
+# Bytes: so many are decoded before the reader is asked again.
+PIECE = 16384
 
 # Seconds for the end of the body to follow `[DONE]`. It is nearly always there already; without it
 # the connection cannot be used again, which is no reason to keep anyone waiting.
@@ -78,7 +83,7 @@ async def read_answer(
         elif first == b"<" or "text/html" in response.headers.get("content-type", ""):
             raise _page(response, begun)
         else:
-            await _take_stream(begun, chunks, decoder, emit)
+            await _take_stream(response, begun, chunks, decoder, emit)
         return decoder.completion
     finally:
         if not response.is_closed:
@@ -96,17 +101,30 @@ async def _begun(chunks: AsyncGenerator[bytes, None]) -> bytes:
 
 
 async def _take_stream(
+    response: httpx2.Response,
     begun: bytes,
     chunks: AsyncGenerator[bytes, None],
     decoder: AnswerDecoder,
     emit: Callable[[Delta], None],
 ) -> None:
     task = asyncio.current_task()
-    decoder.feed(begun, emit)
-    if not decoder.done and not _cancelled(task):
-        async for chunk in chunks:
-            decoder.feed(chunk, emit)
+    demand = current_demand()
+
+    async def take(chunk: bytes) -> bool:
+        """Whether to read on."""
+        for piece in _pieces(chunk) if demand is not None else (chunk,):
+            decoder.feed(piece, emit)
             if decoder.done or _cancelled(task):
+                return False
+            if demand is not None and not demand.wanted:
+                # the socket is not read meanwhile, so that TCP holds the service back
+                with left_alone(response):
+                    await demand.granted()
+        return True
+
+    if await take(begun):
+        async for chunk in chunks:
+            if not await take(chunk):
                 break
     if _cancelled(task):
         # Whoever hears the answer has left while it was told. Where the rest is there already,
@@ -118,6 +136,18 @@ async def _take_stream(
         async with asyncio.timeout(_PATIENCE):
             async for _ in chunks:
                 pass
+
+
+def _pieces(chunk: bytes) -> Iterator[bytes]:
+    """One read in pieces, so that however much a transport reads, few tokens of it come at once."""
+    begin = 0
+    while len(chunk) - begin > PIECE:
+        # between two events, if that can be: so they are decoded fastest
+        end = chunk.rfind(b"\n\n", begin, begin + PIECE) + 2
+        end = end if end > begin + 1 else begin + PIECE
+        yield chunk[begin:end]
+        begin = end
+    yield chunk[begin:] if begin else chunk
 
 
 def _cancelled(task: asyncio.Task[Any] | None) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from reactivex import Observable
 
 from ..engine.bridges import forward
+from ..engine.demands import until_wanted
 from ..errors import ConfigurationError
 from ..places import raisable, unlocated
 from .around import as_worn
@@ -17,7 +18,7 @@ __all__ = ["ask"]
 
 
 async def ask(llm: LLM, request: ChatRequest, emit: Callable[[Any], None]) -> None:
-    """Asks a model, with all that is worn around it, and emits its answer as it comes.
+    """Asks a model, when an answer is wanted, with all that is worn around it, and emits it as it comes.
 
     Raises:
         ConfigurationError: It is no model: it gave no observable.
@@ -30,6 +31,7 @@ async def ask(llm: LLM, request: ChatRequest, emit: Callable[[Any], None]) -> No
                 f"the model of {request.agent} gave {type(answer).__name__}; a model gives an observable "
                 "of deltas or strings, such as rx.of('Hello')"
             )
+        await until_wanted()
         await forward(answer, emit)
     except Exception as error:
         error = unlocated(raisable(error, f"the model of {request.agent}"))

@@ -11,6 +11,8 @@ from reactivex.disposable import MultipleAssignmentDisposable
 from reactivex.scheduler import CurrentThreadScheduler
 from reactivex.scheduler.eventloop import AsyncIOScheduler
 
+from ..engine.demands import Demand, current_demand
+from ..engine.steps import stepped, when_wanted
 from ..errors import ConfigurationError
 from ..values import Completion, Delta
 from .requests import ChatRequest, LLMConstraints
@@ -26,7 +28,8 @@ class ScriptedLLM:
 
     Called with a request, it gives a cold observable: each subscription is a request of its own.
     It emits the deltas as OpenAI's wire would give them and a Completion, and completes; it fails
-    with a ScriptError, or with the exception that the script orders.
+    with a ScriptError, or with the exception that the script orders. It stops while its reader wants
+    no more.
 
     ```
     at_once   (Hello .|)
@@ -62,16 +65,24 @@ class ScriptedLLM:
             self.requests.append(request)
             deltas, completion = self._script.render(self._script.pick(request), request.body())
             items: list[Delta | Completion] = [*deltas, completion]
+            demand = current_demand()
             if self._delay > 0:
-                return _paced(items, self._delay)
+                return _paced(items, self._delay, demand)
+            if demand is not None:
+                return stepped(lambda: iter(items))
             # Its own scheduler, so that a scheduler passed to subscribe does not delay it.
             return rx.from_iterable(items, CurrentThreadScheduler.singleton())
 
         return rx.defer(begin)
 
 
-def _paced(items: Sequence[Delta | Completion], delay: float) -> Observable[Delta | Completion]:
-    """The first item at once, each further one `delay` seconds later, the completion with the last."""
+def _paced(
+    items: Sequence[Delta | Completion], delay: float, demand: Demand | None
+) -> Observable[Delta | Completion]:
+    """The first item at once, each further one `delay` seconds later, the completion with the last.
+
+    One for which it is time is given as soon as it is wanted.
+    """
 
     def subscribe(
         observer: abc.ObserverBase[Delta | Completion], scheduler: abc.SchedulerBase | None = None
@@ -80,6 +91,9 @@ def _paced(items: Sequence[Delta | Completion], delay: float) -> Observable[Delt
 
         def step(clock: abc.SchedulerBase, index: int | None) -> None:
             position = index or 0
+            if demand is not None and not demand.wanted:
+                pending.disposable = when_wanted(demand, lambda: clock.schedule(step, position))
+                return
             observer.on_next(items[position])
             if position + 2 < len(items):
                 pending.disposable = clock.schedule_relative(delay, step, position + 1)

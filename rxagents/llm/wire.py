@@ -9,9 +9,12 @@ from typing import Any, Literal
 from ..assembly import TAKEN_BACK
 from ..values import Message
 
-__all__ = ["OthersAs", "wire_messages", "wire_turn"]
+__all__ = ["CUT_OFF", "OthersAs", "wire_messages", "wire_turn"]
 
 OthersAs = Literal["assistant", "user"]
+
+CUT_OFF = "You were interrupted here. Nothing more of this reply was heard."
+"""What a model is told behind a message of its own that was cut."""
 
 # What OpenAI accepts as the name of a speaker (API reference, chat completions, `name`).
 _NAME = re.compile(r"[^\s<|\\/>]{1,64}")
@@ -27,7 +30,8 @@ def wire_messages(
     the user's, since a model answers a user. `others_as` decides otherwise. Of other agents only
     the words are passed on, not their tools. A system message that bears a name is for the agent of
     that name, and for no other. Calls and results that were put in as messages of their own go together
-    or not at all.
+    or not at all. Behind a message of its own that was interrupted, a system message says that it was cut
+    there; calls that had no answer by then are not sent.
     """
     read = [message for message in messages if not _is_for_another(message, speaker)]
     if others_as is None:
@@ -48,6 +52,9 @@ def wire_messages(
             wire.append(_plain(message, message.role))
         elif speaker is not None and message.name == speaker:
             wire.extend(wire_turn(message))
+            if message.finish_reason == "interrupted":
+                # not in the message: a model takes what it has said for the way in which it speaks
+                wire.append({"role": "system", "content": CUT_OFF})
         elif message.content or message.refusal:
             wire.append(_plain(message, others_as))
     return wire

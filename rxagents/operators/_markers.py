@@ -7,11 +7,10 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 from reactivex import Observable, abc
-from reactivex.disposable import CompositeDisposable
 
-from ..blocks import Block, Scope
+from ..blocks import Block, Scope, Word
 from ..engine.emitters import Emitter
-from ..engine.inlets import listen
+from ..engine.inlets import Listening
 from ..engine.sinks import Sink
 from ..places import where, words
 from ..replays import Replay
@@ -56,7 +55,7 @@ def markers(*, state: bool = False, inputs: bool = False) -> Callable[[Observabl
     A Block becomes `start … end`, a MessageStream its `delta`s (and `function_result`s) and one
     `response`, or `interrupted` if it was cut. It does not fail: an error is written once, as
     `error`, where it happened, then the `end`s follow. Last comes one `result`: `done`,
-    `agent-stop`, `callback-stop`, `max-turns`, `max-plans`, `interrupted` or `agent-error`.
+    `agent-stop`, `callback-stop`, `max-turns`, `max-plans`, `interrupted`, `waiting` or `agent-error`.
 
     ```
     items     --(bot|)
@@ -73,12 +72,48 @@ def markers(*, state: bool = False, inputs: bool = False) -> Callable[[Observabl
     def operator(source: Observable[Item]) -> Observable[Marker]:
         def start(sink: Sink[Marker]) -> abc.DisposableBase:
             # a scope interrupts what else is open when one of its children fails
-            scope = source if isinstance(source, Scope) else Scope(source)
+            scope = source if isinstance(source, Scope) else _Passing(source)
             return _Serializer(sink, scope, state, inputs)
 
         return Emitter(start)
 
     return operator
+
+
+class _Passing(Scope):
+    """A scope with one reader: of what has ended it keeps how, and nothing else, since it may never end."""
+
+    def __init__(self, source: Observable[Item]) -> None:
+        super().__init__(source)
+        self._word = Word()
+        self._forgotten = 0
+
+    @property
+    def code(self) -> str:
+        if self.error is not None:
+            return "agent-error"
+        word = self._word
+        for item in self._items[self._forgotten :]:
+            word = word.and_then(item)
+        return "interrupted" if self.interrupted else word.code
+
+    def _append(self, item: Any) -> None:
+        super()._append(item)
+        self._forget()
+
+    def _after_child(self, child: Replay[Any]) -> None:
+        super()._after_child(child)
+        self._forget()
+
+    def _forget(self) -> None:
+        read = min((reader._position for reader in self._readers), default=0)
+        while self._forgotten < read:
+            item = self._items[self._forgotten]
+            if isinstance(item, Replay) and not item.ended:
+                return
+            self._word = self._word.and_then(item)
+            self._items[self._forgotten] = None
+            self._forgotten += 1
 
 
 class _Frame:
@@ -106,7 +141,7 @@ class _Frame:
         return tuple(reversed(found))
 
 
-class _Serializer(CompositeDisposable):
+class _Serializer(Listening):
     """The walk's visitor: writes the marks."""
 
     def __init__(self, sink: Sink[Marker], scope: Scope, state: bool, inputs: bool) -> None:
@@ -142,7 +177,7 @@ class _Serializer(CompositeDisposable):
             self._write_end(stream, frame, "interrupted" if cut else "response")
             self._child_ended(stream, frame)
 
-        self.add(listen(stream, self._sink.loop, on_next, on_error, on_completed))
+        self.listen(stream, self._sink.loop, on_next, on_error, on_completed)
 
     def state(self, update: StateUpdate, frame: _Frame) -> None:
         if update.shown or self._show_state:

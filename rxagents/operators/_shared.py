@@ -12,8 +12,10 @@ from ..transcripts import Item
 __all__ = ["Shared", "shared"]
 
 
-def shared() -> Callable[[Observable[Item]], Shared]:
+def shared(*, keep_running: bool = True) -> Callable[[Observable[Item]], Shared]:
     """Runs a pipeline once for all its readers, from the first one on, to its end.
+
+    The fastest reader decides how far it goes.
 
     (`share()` and `replay().ref_count()` run a finished source again.)
 
@@ -27,8 +29,11 @@ def shared() -> Callable[[Observable[Item]], Shared]:
     m4       --------(b|)
     ```
 
+    Args:
+        keep_running: Whether it runs on when its last reader has left; if not, that one cancels it.
+
     Returns:
         An operator that gives a Shared: an observable of the items that replays, and that
         `dispose()` cancels for all.
     """
-    return Shared
+    return lambda source: Shared(source, keep_running=keep_running)

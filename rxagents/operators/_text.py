@@ -7,11 +7,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
-from reactivex import Observable
-from reactivex.disposable import CompositeDisposable
+from reactivex import Observable, abc
 
 from ..engine.emitters import Emitter
-from ..engine.inlets import listen
+from ..engine.inlets import Listening
 from ..engine.sinks import Sink
 from ..engine.work import afterwards, defer
 from ..errors import ConfigurationError
@@ -48,7 +47,7 @@ def deltas(
     _check(order)
 
     def operator(source: Observable[Item]) -> Observable[Delta]:
-        def start(sink: Sink[Delta]) -> CompositeDisposable:
+        def start(sink: Sink[Delta]) -> _Reader:
             def emit(item: Any, first: bool) -> None:
                 if type(item) is dict:
                     sink.on_next(item)  # type: ignore[arg-type]
@@ -86,7 +85,7 @@ def text(
     _check(order)
 
     def operator(source: Observable[Item]) -> Observable[str]:
-        def start(sink: Sink[str]) -> CompositeDisposable:
+        def start(sink: Sink[str]) -> _Reader:
             separate = bool(separator) and order == "message"
             spoken = False  # whether an earlier message had text
             fresh = True  # whether this one has had none yet
@@ -113,7 +112,7 @@ def _check(order: str) -> None:
         raise ConfigurationError(f"order is 'message' or 'arrival', not {order!r}")
 
 
-class _Reader(CompositeDisposable):
+class _Reader(Listening):
     """Reads the messages in order, or all at once; those that wait are held, so that they run."""
 
     def __init__(
@@ -127,18 +126,19 @@ class _Reader(CompositeDisposable):
         self._sink = sink
         self._emit = emit
         self._at_once = order == "arrival"
-        self._waiting: deque[MessageStream] = deque()
+        self._waiting: deque[tuple[MessageStream, abc.DisposableBase]] = deque()
         self._reading = 0
         self._outer_done = False
         self._outer_error: Exception | None = None
-        self.add(listen(streams, sink.loop, self._meet, self._outer_ended, self._outer_ended))
+        self.listen(streams, sink.loop, self._meet, self._outer_ended, self._outer_ended)
 
     def _meet(self, stream: MessageStream) -> None:
         if self._at_once or not (self._reading or self._waiting):
             self._read(stream)
         else:
-            self._waiting.append(stream)
-            self.add(stream.hold())
+            hold = stream.hold()
+            self._waiting.append((stream, hold))
+            self.add(hold)
 
     def _read(self, stream: MessageStream) -> None:
         self._reading += 1
@@ -158,13 +158,15 @@ class _Reader(CompositeDisposable):
             # deferred: a thousand finished messages in a row must not nest
             defer(self._go_on)
 
-        self.add(listen(stream, self._sink.loop, on_next, on_error, on_completed))
+        self.listen(stream, self._sink.loop, on_next, on_error, on_completed)
 
     def _go_on(self) -> None:
         if self._sink.stopped or self._reading:
             return
         if self._waiting:
-            self._read(self._waiting.popleft())
+            stream, hold = self._waiting.popleft()
+            self._read(stream)
+            self.remove(hold)
         elif self._outer_done:
             self._end()
 

@@ -9,6 +9,7 @@ from reactivex import abc
 
 from ..engine.async_items import AsyncItems
 from ..engine.bridges import from_async
+from ..engine.demands import until_wanted
 from ..engine.emitters import Emitter
 from ..engine.inlets import listen
 from ..engine.sinks import Sink
@@ -67,10 +68,11 @@ def map_tokens(function: Callable[[str], str | None]) -> Operator:
 def transform(function: Callable[[AsyncIterator[str]], AsyncIterator[str]]) -> Operator:
     """Puts every message through an async generator: from its tokens to the tokens to come.
 
-    The generator is called once for each message. Names, roles, blocks, tool calls and usage stay
-    as they are, and so do messages of the user and the system. What it raises fails the message.
-    When it returns before the message has ended, the rest of the message is cancelled, and the
-    finish reason is `stop`. Cutting the new message or block cuts the one that it was made of.
+    The generator is called once for each message, and once more after each `restart`. Names, roles,
+    blocks, tool calls and usage stay as they are, and so do messages of the user and the system. What it
+    raises fails the message. When it returns before the message has ended, the rest of the message is
+    cancelled, and the finish reason is `stop`. Cutting the new message or block cuts the one that it was
+    made of.
 
     ```
     m       --a-b--c-|
@@ -81,10 +83,17 @@ def transform(function: Callable[[AsyncIterator[str]], AsyncIterator[str]]) -> O
     def remade(stream: MessageStream) -> MessageStream:
         async def run(emit: Callable[[Any], None]) -> None:
             tokens = _Tokens(stream, emit)
-            written = function(tokens)
             try:
-                async for token in written:
-                    emit(delta(token))
+                while True:
+                    written = function(tokens)
+                    try:
+                        async for token in written:
+                            emit(delta(token))
+                            await until_wanted()
+                    finally:
+                        await _close(written)
+                    if not tokens.begin_anew():
+                        break
                 tokens.pass_on()
                 if not stream.ended:
                     emit(Completion(finish_reason="stop"))
@@ -94,7 +103,6 @@ def transform(function: Callable[[AsyncIterator[str]], AsyncIterator[str]]) -> O
                 replaced(error, stream)
                 raise
             finally:
-                await _close(written)
                 tokens.dispose()
 
         twin = Twin(stream, from_async(run))
@@ -123,13 +131,25 @@ class _Tokens(AsyncIterator[str]):
 
         self._items: AsyncItems[Any] = AsyncItems(Emitter(start))
         self._emit = emit
+        self._restart: Any = None
 
     async def __anext__(self) -> str:
-        while True:
+        while self._restart is None:
             item = await self._items.__anext__()
             if isinstance(item, str):
                 return item
-            self._emit(item)
+            if isinstance(item, dict) and item.get("restart") is not None:
+                self._restart = item  # what the generator still holds is void, and comes before this
+            else:
+                self._emit(item)
+        raise StopAsyncIteration
+
+    def begin_anew(self) -> bool:
+        """Whether its tokens have ended because all that was said is void, and others follow."""
+        restart, self._restart = self._restart, None
+        if restart is not None:
+            self._emit(restart)
+        return restart is not None
 
     def pass_on(self) -> None:
         """Passes on what is no text and was not come to, as the generator has returned."""

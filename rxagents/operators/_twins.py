@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, MutableMapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -23,6 +24,7 @@ from ..streams import MessageStream
 from ..transcripts import Item
 from ..values import Completion
 from ..walks import is_input
+from ._retaken import Anew, retaken
 
 __all__ = ["Operator", "Twin", "on_messages", "replaced"]
 
@@ -30,7 +32,15 @@ Operator = Callable[[Observable[Item]], Observable[Item]]
 
 
 class Twin(MessageStream):
-    """A message made of another one: with its name and role, and with what its model calls took."""
+    """A message made of another one: with its name and role, and with what its model calls took.
+
+    Attributes:
+        beside: Emits an item beside it; set when it is put in the other's place.
+        again: Gives the items of the other one said anew, by a turn taken again, or None if it cannot be.
+    """
+
+    beside: Callable[[Item], None]
+    again: Callable[[], Observable[Any] | None]
 
     def __init__(self, original: MessageStream, source: Observable[Any]) -> None:
         super().__init__(source, name=original.name, role=original.role, kind=original.kind)
@@ -85,6 +95,7 @@ class _Twins(CompositeDisposable):
         remade: Callable[[MessageStream], MessageStream],
         made: MutableMapping[int, Replay[Any]],
         in_block: bool = False,
+        anew: Anew | None = None,
     ) -> None:
         super().__init__()
         self._sink = sink
@@ -92,6 +103,7 @@ class _Twins(CompositeDisposable):
         self._remade = remade
         self._made = made  # of all levels, by the id of the original, which its twin keeps alive
         self._in_block = in_block
+        self._anew = anew
         self._open: dict[Replay[Any], Replay[Any]] = {}
         self._waiting: deque[Callable[[], None]] = deque()
         self.add(listen(source, sink.loop, self._next, self._failed, self._completed))
@@ -139,16 +151,30 @@ class _Twins(CompositeDisposable):
     def _twin(self, item: Item) -> Replay[Any] | None:
         if isinstance(item, MessageStream) and not is_input(item):
             twin = self._remade(item)
+            if isinstance(twin, Twin):
+                twin.beside = self._beside
+                twin.again = partial(self._again, item)
             if self._in_block:
                 # Its block holds the original, so that leaving it would not cancel it.
                 twin.on_end(lambda _: self._let_go(item))
             return twin
         if isinstance(item, Block):
+            anew = item.anew  # asked now: when it has ended it is too late
             inside: Emitter[Item] = Emitter(
-                lambda sink: _Twins(sink, item, self._remade, self._made, in_block=True)
+                lambda sink: _Twins(sink, item, self._remade, self._made, in_block=True, anew=anew)
             )
             return _TwinBlock(item, inside)
         return None
+
+    def _beside(self, item: Item) -> None:
+        if not self._sink.stopped:
+            self._sink.on_next(item)
+
+    def _again(self, said: MessageStream) -> Observable[Any] | None:
+        if self._anew is None:
+            return None
+        said.interrupt()
+        return retaken(self._anew, self._beside, self._next)
 
     def _in_its_words(self, update: StateUpdate) -> StateUpdate:
         """The update, with the messages of the twins in place of those that they were made of."""

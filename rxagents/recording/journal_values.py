@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 _KEYS = ("content", "function_call", "refusal", "tool_calls")
-_KNOWN = ("status", "request_id", "body")
+_KNOWN = ("status", "request_id", "retry_after", "body")
 
 
 def delta_data(item: Mapping[str, Any] | str) -> Any:
@@ -98,7 +98,7 @@ def error_from(data: Mapping[str, Any]) -> RxAgentsError | None:
     # made as pickle makes it: some of them take more than their words
     error = kind.__new__(kind, data["message"])
     error.args = (data["message"],)
-    for name in ("status", "request_id") if issubclass(kind, errors.ModelStatusError) else ():
+    for name in ("status", "request_id", "retry_after") if issubclass(kind, errors.ModelStatusError) else ():
         setattr(error, name, data.get(name))
     if issubclass(kind, errors.ModelStreamError):
         error.body = data.get("body")  # type: ignore[attr-defined]

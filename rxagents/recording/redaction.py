@@ -187,9 +187,13 @@ def _pruned(value: Any) -> Any:
 
 
 def secrets_of(llm: object) -> Iterator[str]:
-    """The keys that a model, or the model within it, signs its requests with, so far as they are known."""
+    """The keys that a model, or the models within it, sign their requests with, so far as they are known."""
     seen: list[object] = []
-    while llm is not None and not any(llm is one for one in seen):
+    found = [llm]
+    while found:
+        llm = found.pop()
+        if llm is None or any(llm is one for one in seen):
+            continue
         seen.append(llm)
         yield from getattr(llm, "_secrets", ())  # before its first client is made
         held = getattr(getattr(llm, "_clients", None), "_held", {})
@@ -203,4 +207,4 @@ def secrets_of(llm: object) -> Iterator[str]:
             ):
                 if isinstance(text, str) and text:
                     yield text
-        llm = getattr(llm, "llm", None)
+        found += [getattr(llm, "llm", None), *getattr(llm, "llms", ())]

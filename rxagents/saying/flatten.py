@@ -29,7 +29,7 @@ from .ordering import concat_eager, whole
 from .speakers import ITEMS, NOT_IN_PARTS, Speaker, Unordered, check, no_message, spoken
 from .thing_sources import failing, inside, pulled_from, result_of
 
-__all__ = ["Speaker", "flatten", "say", "stream", "unordered"]
+__all__ = ["Speaker", "flatten", "items_of", "say", "stream", "unordered"]
 
 
 def say(*things: Any) -> Observable[Item]:
@@ -130,13 +130,14 @@ def flatten(thing: Any, speaker: Speaker) -> Observable[Item]:
     """
 
     def start(sink: Sink[Item]) -> abc.DisposableBase:
-        items = _items(thing, speaker)
+        items = items_of(thing, speaker)
         return (just(*items) if isinstance(items, list) else items).subscribe(sink)
 
     return Emitter(start)
 
 
-def _items(thing: Any, speaker: Speaker) -> list[Item] | Observable[Item]:
+def items_of(thing: Any, speaker: Speaker) -> list[Item] | Observable[Item]:
+    """The items that a thing stands for: a list where all of them are at hand."""
     parts = list(_parts(thing, speaker))
     if speaker.in_turn:
         parts = [_in_turn(part) for part in parts]
@@ -157,7 +158,7 @@ def _lane(part: Item | Later, speaker: Speaker) -> Observable[Item] | list[Item]
         return [part]
     if part.delivered:
         return part.things
-    return concat_eager(part.things, lambda thing: _items(thing, speaker))
+    return concat_eager(part.things, lambda thing: items_of(thing, speaker))
 
 
 def _parts(thing: Any, speaker: Speaker) -> Iterable[Item | Later]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from typing import Any, TypeVar
 
 from reactivex import Observable, abc
@@ -13,14 +13,12 @@ from reactivex.disposable import CompositeDisposable, Disposable
 from ..engine.bridges import from_async
 from ..engine.emitters import Emitter
 from ..engine.inlets import listen
-from ..engine.loops import enqueued
 from ..engine.sinks import Sink
+from ..engine.steps import Around, stepped
 
 __all__ = ["Around", "failing", "inside", "pulled_from", "result_of"]
 
 T = TypeVar("T")
-Around = Callable[[], AbstractContextManager[None]]
-_END = object()
 
 
 def failing(error: Exception) -> Observable[Any]:
@@ -58,32 +56,4 @@ def result_of(thing: Awaitable[Any]) -> Observable[Any]:
 
 def pulled_from(iterable: Iterable[T], around: Around | None = None) -> Observable[T]:
     """The items of an iterable, each step within what `around` gives; disposing closes a generator."""
-    return Emitter(lambda sink: _pull(iter(iterable), sink, around or nullcontext))
-
-
-def _pull(iterator: Any, sink: Sink[Any], around: Around) -> Callable[[], None]:
-    close = getattr(iterator, "close", lambda: None)
-    pulling = False
-
-    def step() -> Any:
-        with around():
-            return next(iterator, _END)
-
-    def pull() -> None:
-        nonlocal pulling
-        pulling = True
-        try:
-            while not sink.stopped and (item := step()) is not _END:
-                sink.on_next(item)
-            close()
-        except Exception as error:
-            sink.on_error(error)
-        else:
-            sink.on_completed()
-
-    def left() -> None:
-        if not pulling:  # else the loop there closes it: a generator that runs cannot be closed
-            close()
-
-    enqueued(pull)
-    return left
+    return stepped(lambda: iter(iterable), around or nullcontext)

@@ -2,8 +2,11 @@
 
 from ._chain import Chain
 from ._loop import Loop
+from ._parallel import Parallel
 from ._planned_team import PlannedTeam
+from ._race import Race
 from ._sequence import Sequence
+from ._switch import Switch
 from ._team import Team
 
-__all__ = ["Chain", "Loop", "PlannedTeam", "Sequence", "Team"]
+__all__ = ["Chain", "Loop", "Parallel", "PlannedTeam", "Race", "Sequence", "Switch", "Team"]

@@ -17,6 +17,7 @@ from ..state_updates import StateUpdate
 from ..transcripts import Item, Transcript
 from ._links import ChainTurn, Link, all_said, hears_live
 from ._members import check_steps
+from ._resuming import from_paused
 
 __all__ = ["Chain"]
 
@@ -90,12 +91,13 @@ class Chain(Participant):
         heard = source
         links: list[Link] = []
         turn = ChainTurn(source)
-        last = len(self.steps) - 1
+        steps = from_paused(self.steps, transcript)
+        last = len(steps) - 1
         try:
-            for number, step in enumerate(self.steps):
+            for number, step in enumerate(steps):
                 aside = self.keep == "last" and number < last
                 links.append(Link(step, heard, emit, turn, aside=aside))
-                if number < last and hears_live(self.steps[number + 1]):
+                if number < last and hears_live(steps[number + 1]):
                     await links[-1].begun()
                     heard = links[-1].live()
                 else:

@@ -10,6 +10,7 @@ from ..participants import Emit, Participant
 from ..transcripts import Transcript
 from ._compositions import Composition
 from ._members import check_steps
+from ._resuming import from_paused
 from ._turns import Condition, answer_of, check_condition, result, take_turn
 
 __all__ = ["Loop"]
@@ -63,9 +64,10 @@ class Loop(Composition):
 
     async def _run(self, transcript: Transcript, emit: Emit) -> None:
         turns = 0
+        steps = from_paused(self.step, transcript)
         while self.max_turns is None or turns < self.max_turns:
             turns += 1
-            for step in self.step:
+            for step in steps:
                 stop, transcript = await take_turn(step, transcript, emit)
                 if stop is not None:
                     emit(result("agent-stop", ("info", "loop/stop", self.id)))
@@ -73,6 +75,7 @@ class Loop(Composition):
             if self.until is not None and await answer_of(self.until, transcript, "until"):
                 emit(result("done"))
                 return
+            steps = list(self.step)
             # a step that never waits for anything must not keep the loop from all others, who may stop it
             await asyncio.sleep(0)
         emit(result("max-turns", ("info", "loop/max-turns", self.id)))

@@ -18,6 +18,7 @@ from ..streams import MessageStream
 from ..transcripts import Transcript
 from ..values import Message, UserMessage
 from ._planning import Plans, planned
+from ._resuming import paused_members
 from ._turns import answer_of, result, take_turn
 from ._unfinished import Unfinished, plan_variable
 
@@ -103,6 +104,8 @@ class PlannedRun:
         told = UserMessage(step.instructions, name=team.id)
         # when a step is resumed, its instructions may be what was said last
         new = bool(step.instructions) and not (self._heard and _is_same(self._heard[-1], told))
+        # nor is a member told again whose turn waits for approval
+        new = new and not paused_members([team.members[step.agent_id]], self._heard)
         data = {"team": team.id, "plan": plan.number, "step": plan.at + 1, **step.to_dict()}
         update = StateUpdate("step", data, messages=(told,) if new else ())
         if self._kept != (plan.number, plan.at):

@@ -10,6 +10,7 @@ from ..transcripts import Transcript
 from ..values import SystemMessage
 from ._compositions import Composition
 from ._members import check_steps
+from ._resuming import from_paused
 from ._turns import result, take_turn
 
 __all__ = ["Sequence"]
@@ -61,7 +62,7 @@ class Sequence(Composition):
     async def _run(self, transcript: Transcript, emit: Emit) -> None:
         if self.system_prompt:
             transcript = Transcript().with_message(SystemMessage(self.system_prompt)).fold(transcript)
-        for step in self.steps:
+        for step in from_paused(self.steps, transcript):
             stop, transcript = await take_turn(step, transcript, emit)
             if stop is not None:
                 emit(result("agent-stop", ("info", "sequence/stop", self.id)))

@@ -19,6 +19,7 @@ from ..streams import MessageStream
 from ..transcripts import Item, Transcript
 from ._compositions import Composition
 from ._members import check_members, check_transitions
+from ._resuming import paused_members
 from ._routing import PROMPT, choice_request, describe, read_choice
 from ._turns import Condition, answer_of, check_condition, result, take_turn
 
@@ -92,11 +93,15 @@ class Team(Composition):
             transcript = transcript.fold(item)
 
         speaker: str | None = None
+        goes_on = [member.id for member in paused_members(self.members.values(), transcript)]
         for _ in range(self.max_turns):
             candidates = self._candidates(speaker)
             if not candidates:
                 return add(result("done"))
-            speaker = await self._choose(transcript, candidates, add)
+            if goes_on:  # a turn that waited for approval comes first
+                speaker = goes_on.pop(0)
+            else:
+                speaker = await self._choose(transcript, candidates, add)
             stop, transcript = await take_turn(self.members[speaker], transcript, emit)
             if stop is not None:
                 return add(result("agent-stop", ("info", "team/stop", self.id)))

@@ -28,6 +28,7 @@ from .marbles import MarbleFailure, MarbleLLM, Marbles, MarbleTool, Probe
 from .recordings import Exchange, RecordedError, Recording, read_recording, replay
 from .server import (
     Dropped,
+    Endless,
     HTTPFault,
     Malformed,
     OpenAIServer,
@@ -47,6 +48,7 @@ __all__ = [
     "DiagramError",
     "Drawing",
     "Dropped",
+    "Endless",
     "EndlessInstantError",
     "Event",
     "Exchange",

@@ -19,7 +19,7 @@ Kind = Literal["next", "call", "result", "message", "state", "open", "completed"
 
 
 # which of the data of a StateUpdate is the word that a lane shows
-STATE_WORDS = {"choice": "agent_id", "result": "result"}
+STATE_WORDS = {"choice": "agent_id", "handoff": "to", "result": "result"}
 
 
 def moment(seconds: float) -> float:

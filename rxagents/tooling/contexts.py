@@ -15,12 +15,14 @@ from ..errors import InputError
 from ..state_updates import StateUpdate
 from ..transcripts import Transcript
 
-__all__ = ["PLACE", "Context", "TurnState", "filled"]
+__all__ = ["PLACE", "Context", "TurnState", "filled", "is_hidden"]
 
 PLACE = "__context__"
 """What stands in a system message for the context variables."""
 
-_HIDDEN = "__plan:"  # where teams keep their unfinished plans: as long as prompts, and for no model
+# where teams keep their unfinished plans, as long as prompts, and agents whom they handed over to, or what
+# waits for approval: for no model
+_HIDDEN = ("__plan:", "__handoff:", "__approval:")
 
 
 class TurnState:
@@ -31,13 +33,19 @@ class TurnState:
     Args:
         transcript: What was heard.
         changed: Called after each change, in the thread that made it.
+        agent: The id of the agent whose turn it is.
 
     Attributes:
         variables: The context variables as they are now.
+        over: What ends the turn with this round, such as a handoff; None: it goes on.
     """
 
-    def __init__(self, transcript: Transcript, changed: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, transcript: Transcript, changed: Callable[[], None] | None = None, agent: str = ""
+    ) -> None:
         self.variables = transcript.variables
+        self.agent = agent
+        self.over: Any = None
         self._transcript = transcript
         self._changed = changed
         self._ids: set[str] = set()
@@ -102,6 +110,11 @@ class Context:
         self._show = show
 
     @property
+    def agent(self) -> str:
+        """The id of the agent that called; empty where none did."""
+        return self._turn.agent
+
+    @property
     def transcript(self) -> Transcript:
         """What the agent heard, with all that changed in its turn."""
         return self._turn.transcript
@@ -147,6 +160,11 @@ class Context:
             self._show(item)
 
 
+def is_hidden(name: object) -> bool:
+    """Whether a variable is one that agents and teams keep for themselves."""
+    return str(name).startswith(_HIDDEN)
+
+
 def filled(messages: list[dict[str, Any]], variables: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The messages with the variables, as JSON, where a system message says `__context__`."""
     return [_filled(m, variables) if m["role"] in ("system", "developer") else m for m in messages]
@@ -166,6 +184,6 @@ def _in_text(holder: dict[str, Any], key: str, variables: Mapping[str, Any]) -> 
     text = holder.get(key)
     if not isinstance(text, str) or PLACE not in text:
         return holder
-    shown = {name: value for name, value in variables.items() if not str(name).startswith(_HIDDEN)}
+    shown = {name: value for name, value in variables.items() if not is_hidden(name)}
     known = to_jsonable_python(shown, fallback=str)
     return {**holder, key: text.replace(PLACE, json.dumps(known, ensure_ascii=False))}

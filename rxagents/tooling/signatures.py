@@ -16,6 +16,8 @@ from typing import Annotated, Any, NoReturn, Union, get_args, get_origin, get_ty
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
+from reactivex import Observable
 
 from ..errors import ConfigurationError, ToolArgumentsError
 from ..structured.plain_schemas import PlainSchema
@@ -94,12 +96,25 @@ class Signature:
         Raises:
             ToolArgumentsError: It is no JSON, or does not fit; one line for each error.
         """
-        try:
-            model = self._model.model_validate_json(arguments if arguments.strip() else "{}")
-        except ValidationError as error:
-            raise ToolArgumentsError(self._explain(error)) from error
+        model = self._validated(arguments)
         left = self._own_default - model.model_fields_set
         return {name: model.__dict__[field] for field, name in self._names.items() if field not in left}
+
+    def shown(self, arguments: str) -> dict[str, Any]:
+        """The arguments by name as JSON data, with their defaults, for a person to read.
+
+        Raises:
+            ToolArgumentsError: As `validate`.
+        """
+        fields = self._validated(arguments).__dict__
+        values = {name: fields[field] for field, name in self._names.items()}
+        return dict(to_jsonable_python(values, fallback=str, inf_nan_mode="strings"))
+
+    def _validated(self, arguments: str) -> BaseModel:
+        try:
+            return self._model.model_validate_json(arguments if arguments.strip() else "{}")
+        except ValidationError as error:
+            raise ToolArgumentsError(self._explain(error)) from error
 
     def _explain(self, error: ValidationError) -> str:
         details = error.errors(include_url=False, include_context=False, include_input=False)
@@ -198,4 +213,5 @@ def _gives_awaitable(function: Callable[..., Any], returns: Any, resolve: Callab
     except Exception:
         return False  # a tool need not say what it returns, so it may say it badly
     kind = get_origin(annotation) or annotation
-    return inspect.isclass(kind) and issubclass(kind, Awaitable)
+    # an observable can be awaited too, and yet the function that gives it may block
+    return inspect.isclass(kind) and issubclass(kind, Awaitable) and not issubclass(kind, Observable)

@@ -8,34 +8,46 @@ from typing import Any
 from pydantic_core import to_json
 
 from ..state_updates import StateUpdate
+from ..values import Message
 
-__all__ = ["DONE", "encoded", "parted"]
+__all__ = ["NOTHING", "encoded", "parted"]
 
-DONE = "done"
-"""What the model is told where a tool gave nothing but changes."""
+
+class _Nothing(Enum):
+    # the model reads its value
+    NOTHING = "done"
+
+
+NOTHING = _Nothing.NOTHING
+"""What is left of a result that was nothing but changes; the model is told that it is done."""
 
 
 def parted(result: Any) -> tuple[Any, tuple[StateUpdate, ...]]:
     """A result without the StateUpdates in it, and these.
 
     They stand for themselves, or among the members of a tuple or list. Where nothing else was
-    returned, the model is told that it is done.
+    returned, what is left is `NOTHING`.
     """
     if isinstance(result, StateUpdate):
-        return DONE, (result,)
+        return NOTHING, (result,)
     if not isinstance(result, (tuple, list)):
         return result, ()
     changes = tuple(part for part in result if isinstance(part, StateUpdate))
     if not changes:
         return result, ()
     rest = [part for part in result if not isinstance(part, StateUpdate)]
-    return (rest[0] if len(rest) == 1 else rest or DONE), changes
+    return (rest[0] if len(rest) == 1 else rest or NOTHING), changes
 
 
 def encoded(result: object) -> str:
-    """A text as it is, an enum as its value, anything else as JSON; what JSON does not know as its `str`."""
+    """A text as it is, an enum as its value, a Message as its text, anything else as JSON.
+
+    What JSON does not know is given as its `str`.
+    """
     if isinstance(result, Enum):
         result = result.value
+    elif isinstance(result, Message):
+        result = result.text
     if isinstance(result, str):
         return str.__str__(result)
     return to_json(result, fallback=str, inf_nan_mode="strings").decode()

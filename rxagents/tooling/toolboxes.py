@@ -13,8 +13,10 @@ from typing import Any
 from ..engine.limits import Limit
 from ..errors import ConfigurationError, ToolArgumentsError, ToolError, ToolTimeoutError, UnknownToolError
 from ..values import FunctionResult, ToolCall
+from .attempts import OnDropped
+from .call_limits import CallLimits, shortened
 from .contexts import Context
-from .tools import OnDropped, Tool
+from .tools import Tool
 
 __all__ = ["Toolbox"]
 
@@ -24,13 +26,20 @@ class Toolbox:
 
     Args:
         tools: Tools, or functions to make Tools of.
+        defaults: What counts for the calls of tools that say nothing of their own.
+
+    Attributes:
+        defaults: The same.
 
     Raises:
         ConfigurationError: Two have one name, or no Tool can be made of a function.
     """
 
-    def __init__(self, tools: Iterable[Tool | Callable[..., Any]] = ()) -> None:
+    def __init__(
+        self, tools: Iterable[Tool | Callable[..., Any]] = (), *, defaults: CallLimits | None = None
+    ) -> None:
         self._tools: dict[str, Tool] = {}
+        self.defaults = defaults or CallLimits()
         for tool in tools:
             self.add(tool)
 
@@ -83,10 +92,15 @@ class Toolbox:
             if tool is None:
                 raise UnknownToolError(f"there is no tool {name!r}")
             text = await tool.call(
-                call.function.get("arguments", ""), context=context, limit=limit, on_dropped=on_dropped
+                call.function.get("arguments", ""),
+                context=context,
+                limit=limit,
+                on_dropped=on_dropped,
+                defaults=self.defaults,
             )
         except ToolError as error:
-            text = f"Error: {error}\n{self._advice(error, tool)}"
+            most = self.defaults.max_result if tool is None else tool.most(self.defaults)
+            text = f"Error: {shortened(str(error), most)}\n{self._advice(error, tool)}"
         return FunctionResult(name=name, result=text, id=call.id)
 
     def _advice(self, error: ToolError, tool: Tool | None) -> str:
@@ -96,6 +110,8 @@ class Toolbox:
             return f"The tools are: {', '.join(self._tools)}. Call one of these, or answer without a tool."
         if isinstance(error, ToolArgumentsError):
             return f"Call it again with one JSON object of these parameters: {_brief(tool.parameters)}."
+        if isinstance(error, ToolTimeoutError) and not error.began:
+            return "It has done nothing. Call it again later, or go on without it."
         if isinstance(error, ToolTimeoutError):
             return "Its work may be half done. Call it again only if that does no harm, or go on without it."
         return "If the arguments were the cause, correct them and call it again; else go on without it."

@@ -7,7 +7,7 @@ from hypothesis.strategies import DrawFn
 
 from .casts import Bot, Crew, Named, Person
 from .drawing import lanes
-from .lineups import Line, Order, Rounds
+from .lineups import Contest, Line, Order, Relay, Rounds, Side
 from .plans import Maps, Pipe, Plan, Reads, Shares, Takes, Transforms, Until, View
 from .replies import Hears, Replies
 from .talks import Words
@@ -25,9 +25,16 @@ _CALM_FOLLOW = st.sampled_from([None, None, ("012", "012", "012"), ("", "", "")]
 _ANSWERS, _CALM_ANSWERS = lanes("ane.!iv", 2), lanes("an", 2)
 _THINGS, _CALM_THINGS = lanes("wm-nldscobae!", 4), lanes("wm-nldscoba", 4)
 _SMALL = st.integers(0, 11)
+_SIDES, _CALM_SIDES = st.sampled_from(["", "", "m", "k", "mk"]), st.sampled_from(["m", "mk"])
+_WINNERS = st.sampled_from("ttrren!")
+_SELECTED = st.one_of(lanes("01-2nx|#%", 5), st.sampled_from(["p", "p", "0--1|", "0-1--0|"]))
 _HOW, _LIVE, _CALM_LIVE = st.sampled_from("rcgy"), st.sampled_from("epwfi!h"), st.sampled_from("epwi")
 _MAPS, _TRANSFORMS = st.sampled_from("ud!"), st.sampled_from("p2sf!")
 _CALM_MAPS, _CALM_TRANSFORMS = st.sampled_from("ud"), st.sampled_from("p2s")
+# who wins a race, or is cut by a switch, depends on the time
+_CALM_TEAMS = ["crew", "crew", "order", "line", "line", "rounds", "side", "relay"]
+_TEAMS = [*_CALM_TEAMS, "side", "relay", "contest", "contest"]
+_RARELY = st.sampled_from([False, False, True])
 _UPDATES, _CALM_UPDATES = (
     st.sampled_from(["", "", "", "r", "n", "f", "!"]),
     st.sampled_from(["", "", "r", "n", "f"]),
@@ -96,7 +103,13 @@ def _participant(draw: DrawFn, calm: bool, depth: int) -> Plan:
 
 def _composition(draw: DrawFn, calm: bool, depth: int) -> Plan:
     members = tuple(_participant(draw, calm, depth - 1) for _ in range(draw(st.integers(1, 3))))
-    kind = draw(st.sampled_from(["crew", "crew", "order", "line", "line", "rounds"]))
+    kind = draw(st.sampled_from(_CALM_TEAMS if calm else _TEAMS))
+    if kind == "side":
+        return Side(members, draw(_CALM_SIDES if calm else _SIDES), draw(st.sampled_from([0, 0, 1, 2])))
+    if kind == "relay":
+        return Relay(members, draw(_CALM_ROUTER if calm else _SELECTED), calm or draw(_RARELY))
+    if kind == "contest":
+        return Contest(members, draw(_WINNERS))
     if kind == "order":
         return Order(members, draw(st.sampled_from(["", "", "be brief"])))
     if kind == "line":

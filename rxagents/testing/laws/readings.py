@@ -61,7 +61,10 @@ def _check_same(reader: Watch, last: Watch, times: list[float], readers: list[Wa
 
 
 def _check_content(world: World, item: MessageStream, readers: list[Watch]) -> None:
-    text = "".join(value["content"] or "" for value in readers[-1].values if type(value) is dict)
+    deltas = [value for value in readers[-1].values if type(value) is dict]
+    restarts = [at for at, value in enumerate(deltas) if value.get("restart") is not None]
+    said_last = deltas[restarts[-1] + 1 :] if restarts else deltas  # what came before is void
+    text = "".join(value["content"] or "" for value in said_last)
     result = item.result
     if result is None or result.text != text:
         said = None if result is None else result.text

@@ -10,6 +10,8 @@ from typing import Any
 from ...engine.bridges import forward
 from ...engine.emitters import Emitter
 from ...errors import ConfigurationError, ScriptError
+from ...tooling.contexts import Context
+from ...tooling.tool_results import encoded
 from ...tooling.tools import Tool
 from ..lanes import Lane
 from .calls import CallList
@@ -17,18 +19,21 @@ from .drawn_items import ignored, play, virtual_loop
 
 __all__ = ["MarbleTool"]
 
+_CONTEXT = "marble_context"  # a parameter that no model sees
+
 
 class MarbleTool(Tool):
     """A tool whose work is drawn; `marbles.tool` makes it.
 
-    The last item of its lane is the result, once the lane completes; what comes before it is progress.
-    A `#` is what it raises. Cancelling a call cancels its lane.
+    The last item of a lane that completes is the result, when it does. Every other item is progress, shown
+    at its time. A `#` is what it raises. Cancelling a call cancels its lane.
 
     Args:
         name: The tool's name.
         lanes: One for all calls, or one for each.
         arguments: The parameters that the model sees, by name, each with its type.
         description: What the model reads.
+        options: As of any Tool: its timeout, its retry, …
         on_misuse: Told when a call finds no lane, or comes outside of the clock.
 
     Attributes:
@@ -43,8 +48,8 @@ class MarbleTool(Tool):
         *,
         arguments: Mapping[str, Any] | None = None,
         description: str = "",
-        timeout: float | None = None,
         on_misuse: Callable[[str], None] = ignored,
+        **options: Any,
     ) -> None:
         if not lanes:
             raise ConfigurationError(f"the tool {name!r}: draw a lane that ends with its result")
@@ -54,29 +59,43 @@ class MarbleTool(Tool):
         self._on_misuse = on_misuse
 
         async def work(**values: Any) -> Any:
-            return await self._work(values)
+            return await self._work(values.pop(_CONTEXT), values)
 
+        seen = {**(arguments or {}), _CONTEXT: Context}
         work.__signature__ = Signature(  # type: ignore[attr-defined]
-            [Parameter(key, Parameter.KEYWORD_ONLY, annotation=of) for key, of in (arguments or {}).items()]
+            [Parameter(key, Parameter.KEYWORD_ONLY, annotation=of) for key, of in seen.items()]
         )
-        super().__init__(work, name=name, description=description, timeout=timeout)
+        super().__init__(work, name=name, description=description, **options)
 
     @property
     def unused(self) -> int:
         """How many lanes no call has asked for; one lane serves all calls."""
         return max(len(self._lanes) - len(self.calls), 0) if len(self._lanes) > 1 else 0
 
-    async def _work(self, values: dict[str, Any]) -> Any:
+    async def _work(self, context: Context, values: dict[str, Any]) -> Any:
         loop = virtual_loop(f"the tool {self.name}", self._on_misuse)
         self.arguments.append(values)
         entry = self.calls.begin(loop.time())
-        items: list[Any] = []
+        result: Any = None
+        left = 0
+
+        def take(item: Any) -> None:
+            nonlocal result, left
+            left -= 1
+            if left:
+                context.progress(encoded(item))
+            else:
+                result = item
+
         try:
             lane = self._lane()
-            await forward(Emitter(lambda sink: play(lane, sink, loop, loop.time())), items.append)
+            # what is drawn last is known to be the last; of one that never completes, nothing is
+            completes = lane.end is not None and lane.end.kind == "completed"
+            left = len(lane.events) - 1 if completes else 0
+            await forward(Emitter(lambda sink: play(lane, sink, loop, loop.time())), take)
         finally:
             entry.end(asyncio.get_running_loop().time())
-        return items[-1] if items else None
+        return result
 
     def _lane(self) -> Lane:
         number = len(self.calls)

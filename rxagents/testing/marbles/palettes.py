@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 from ...errors import ConfigurationError
 from ...llm.requests import ChatRequest, LLMConstraints
 from ...streams import MessageStream
+from ...tooling.call_limits import ToolRetry
+from ...tooling.pending_calls import Approval
 from ...values import Role, Usage
 from ..lanes import Lane
 from ..language.diagrams import parse
@@ -146,10 +148,15 @@ class Palette:
         arguments: Mapping[str, Any] | None = None,
         description: str = "",
         timeout: float | None = None,
+        max_concurrent: int | None = None,
+        retry: int | ToolRetry = 0,
+        max_result: int | None = None,
+        early: bool = True,
+        approval: Approval = False,
         error: Exception | None = None,
         **values: Any,
     ) -> MarbleTool:
-        """A tool whose work is a lane: its last item is the result, `#` what it raises.
+        """A tool whose work is a lane: its last item is the result, `#` what it raises; the rest is progress.
 
         Args:
             name: The tool's name.
@@ -157,6 +164,11 @@ class Palette:
             arguments: The parameters that the model sees, each with its type.
             description: What the model reads.
             timeout: Seconds, as of any tool.
+            max_concurrent: As of any tool.
+            retry: As of any tool; each attempt is a call, and gets a lane.
+            max_result: As of any tool.
+            early: As of any tool.
+            approval: As of any tool.
             error: What a `#` raises.
             values: What the words stand for.
         """
@@ -170,6 +182,11 @@ class Palette:
                 arguments=arguments,
                 description=description,
                 timeout=timeout,
+                max_concurrent=max_concurrent,
+                retry=retry,
+                max_result=max_result,
+                early=early,
+                approval=approval,
                 on_misuse=self.misused.append,
             )
         )

@@ -7,7 +7,9 @@ from typing import Any
 from reactivex import abc
 from reactivex.disposable import MultipleAssignmentDisposable
 
+from ...engine.demands import current_demand
 from ...engine.loops import enqueued
+from ...engine.steps import stepped, when_wanted
 from ...errors import ScriptError
 from .exchanges import Exchange
 
@@ -38,6 +40,7 @@ def play(
     moments.append(exchange.ended if known else exchange.ended + _GRACE)
     due = [round(seconds / speed, 6) for seconds in moments]
     begun = clock.now
+    demand = current_demand()
 
     def arm(index: int) -> None:
         elapsed = (clock.now - begun).total_seconds()
@@ -47,6 +50,9 @@ def play(
         index = state or 0
         now = due[index]
         while not pending.is_disposed:
+            if demand is not None and not demand.wanted:
+                pending.disposable = when_wanted(demand, lambda: clock.schedule(step, index))
+                return
             if index == len(exchange.answer):
                 _finish(exchange, name, observer)
                 return
@@ -62,6 +68,9 @@ def play(
 
 def play_at_once(exchange: Exchange, name: str, observer: abc.ObserverBase[Any]) -> abc.DisposableBase:
     """Plays an answer as soon as there is somebody who could cancel it; arguments as for `play`."""
+    if current_demand() is not None:
+        items = stepped(lambda: (item for _, item in exchange.answer))
+        return items.subscribe(observer.on_next, observer.on_error, lambda: _finish(exchange, name, observer))
     disposing = MultipleAssignmentDisposable()
 
     def play() -> None:

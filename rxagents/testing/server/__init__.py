@@ -1,6 +1,6 @@
 """An OpenAI-compatible server on the loopback that can fail to order, and ready-made scripts for it."""
 
-from .faults import Dropped, HTTPFault, Malformed, Paused, Raw, Stalled
+from .faults import Dropped, Endless, HTTPFault, Malformed, Paused, Raw, Stalled
 from .openai_server import OpenAIServer
 from .request_log import RecordedRequest
 from .scenarios import default_scenario, echo_scenario, order_scenario
@@ -8,6 +8,7 @@ from .services import demo_llm
 
 __all__ = [
     "Dropped",
+    "Endless",
     "HTTPFault",
     "Malformed",
     "OpenAIServer",

@@ -11,6 +11,8 @@ from .request_log import RecordedRequest
 
 __all__ = ["deliver"]
 
+_AT_ONCE = 50
+
 
 async def deliver(
     connection: Connection,
@@ -49,8 +51,15 @@ async def deliver(
         head = b""
         events.clear()
         if data:
-            await connection.send(data)
+            await connection.send(data, record.mark_held_back)
 
+    async def repeat(event: bytes) -> None:
+        while not await record.goes_on():
+            record.events_sent += _AT_ONCE
+            events.extend([event] * _AT_ONCE)
+            await flush()
+
+    last = b""
     for step in response.steps:
         if not burst or isinstance(step, Act):
             await flush()
@@ -59,8 +68,11 @@ async def deliver(
                 await asyncio.sleep(delay)
             record.events_sent += 1
             events.append(step)
+            last = step
         elif step is Act.PAUSE:
             await record.pause()
+        elif step is Act.REPEAT:
+            await repeat(last)
         elif step is Act.STALL:
             await asyncio.Event().wait()
         else:

@@ -23,6 +23,7 @@ from ...errors import ScriptError
 __all__ = [
     "Act",
     "Dropped",
+    "Endless",
     "Fault",
     "HTTPFault",
     "Malformed",
@@ -40,6 +41,7 @@ class Act(Enum):
     """What the connection does between two events."""
 
     PAUSE = "pause"
+    REPEAT = "repeat"
     STALL = "stall"
     DROP = "drop"
     RESET = "reset"
@@ -138,6 +140,14 @@ class Paused(Fault):
 
     def befall(self, before: list[Step], rest: list[Step]) -> list[Step]:
         return [*before, Act.PAUSE, *rest]
+
+
+@dataclass(frozen=True, slots=True)
+class Endless(Fault):
+    """The last event before it is sent again and again, until `release()` of the server or of the request."""
+
+    def befall(self, before: list[Step], rest: list[Step]) -> list[Step]:
+        return [*before, Act.REPEAT, *rest]
 
 
 def plan(answer: object, render: Callable[[object], list[Step]], *, streaming: bool) -> list[Step]:

@@ -111,14 +111,26 @@ class Connection:
         while await self._read_more():
             pass
 
-    async def send(self, data: bytes) -> None:
+    async def send(self, data: bytes, held_back: Callable[[bool], None] | None = None) -> None:
         """Sends and waits until the transport wants more.
+
+        Args:
+            data: What is sent.
+            held_back: Told that TCP takes no more, as the client does not read, and when that is over.
 
         Raises:
             ConnectionError: The client has left.
         """
+        transport = self._writer.transport
         self._writer.write(data)
-        await self._writer.drain()
+        if held_back is None or transport.get_write_buffer_size() <= transport.get_write_buffer_limits()[1]:
+            await self._writer.drain()
+            return
+        held_back(True)
+        try:
+            await self._writer.drain()
+        finally:
+            held_back(False)
 
     def reset(self) -> None:
         """Makes the closing of the connection a reset (TCP RST)."""

@@ -30,6 +30,8 @@ class RecordedRequest:
         events_sent: How many events of its answer were sent (for one that is not streamed: documents;
             over the Responses API all events of an increment count as one).
         completed: Whether the whole answer was sent.
+        held_back: Set while TCP takes no more of the answer, because the client does not read it.
+        times_held_back: How often that was so.
     """
 
     method: str
@@ -42,6 +44,8 @@ class RecordedRequest:
     closed_at: float | None = field(default=None, init=False)
     events_sent: int = field(default=0, init=False)
     completed: bool = field(default=False, init=False)
+    held_back: threading.Event = field(default_factory=threading.Event, init=False, repr=False)
+    times_held_back: int = field(default=0, init=False)
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop, init=False, repr=False)
     _pauses: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0), init=False, repr=False)
 
@@ -54,6 +58,22 @@ class RecordedRequest:
         # The loop is closed when the server has stopped, and then nothing waits.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._pauses.release)
+
+    async def goes_on(self) -> bool:
+        """Whether it was let go on, on the server's loop, which gets its turn; each `release` counts once."""
+        await asyncio.sleep(0)
+        if self._pauses.locked():
+            return False
+        await self._pauses.acquire()
+        return True
+
+    def mark_held_back(self, held: bool) -> None:
+        """Says whether TCP takes no more of its answer."""
+        if held:
+            self.times_held_back += 1
+            self.held_back.set()
+        else:
+            self.held_back.clear()
 
     async def pause(self) -> None:
         """Waits, on the server's loop, for a `release()`."""

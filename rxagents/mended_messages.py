@@ -6,8 +6,8 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from typing import Any
 
-from ..cursors import Cursor
-from ..streams import MessageStream
+from .cursors import Cursor
+from .streams import MessageStream
 
 __all__ = ["Mended"]
 
@@ -38,7 +38,7 @@ class Mended(MessageStream):
     def _start(self) -> None:
         if not (self._started or self.ended):
             self._holding = True
-            self._other._count_hold()
+            self._other._count_hold(self._demand)
         super()._start()
 
     def _run(self) -> None:
@@ -47,12 +47,11 @@ class Mended(MessageStream):
 
     def _attach(self, cursor: Cursor[Any]) -> Callable[[], None]:
         if not self._other.ended:
-            self._other._readers = (*self._other._readers, cursor)
+            self._other._add_reader(cursor)
         detach = super()._attach(cursor)
 
         def leave() -> None:
-            others = tuple(reader for reader in self._other._readers if reader is not cursor)
-            self._other._readers = others
+            self._other._drop_reader(cursor)
             detach()
 
         return leave
@@ -68,7 +67,7 @@ class Mended(MessageStream):
         if self._holding:
             self._holding = False
             if not self._other.ended:
-                self._other._release()
+                self._other._release(self._demand)
 
     def _settle(self) -> None:
         other = self._other

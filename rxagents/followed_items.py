@@ -1,0 +1,74 @@
+"""What a conversation follows: the fold of what has ended, and behind it the items that are still open."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from itertools import takewhile
+
+from .replays import Replay
+from .transcripts import Item, Transcript
+
+__all__ = ["Followed"]
+
+
+class Followed:
+    """Items in their order, each folded once, when it and all before it have ended.
+
+    It may be asked from several threads.
+
+    Args:
+        folded: What there was before.
+    """
+
+    __slots__ = ("_folded", "_folding", "_open")
+
+    def __init__(self, folded: Transcript) -> None:
+        self._folded = folded
+        self._open: list[Item] = []
+        self._folding = threading.Lock()
+
+    def add(self, item: Item) -> None:
+        """Follows one more item."""
+        self._open.append(item)
+
+    @property
+    def items(self) -> list[Item]:
+        """What is still followed."""
+        return list(self._open)
+
+    @property
+    def folded(self) -> Transcript:
+        """What came before all that is still open."""
+        with self._folding:
+            return self._take_over()
+
+    def has(self, id: str) -> bool:
+        """Whether the item with this id has been folded."""
+        return self._folded.has(id)
+
+    @property
+    def transcript(self) -> Transcript:
+        """What all of it has come to so far."""
+        return self._with(lambda items: items)
+
+    @property
+    def whole(self) -> Transcript:
+        """What all of it has come to, without what is still open."""
+        return self._with(lambda items: filter(_has_ended, items))
+
+    def _with(self, chosen: Callable[[list[Item]], Iterable[Item]]) -> Transcript:
+        with self._folding:
+            return self._take_over().fold_all(chosen(list(self._open)))
+
+    def _take_over(self) -> Transcript:
+        # what one thread takes over, no other may cut off
+        ended = list(takewhile(_has_ended, list(self._open)))
+        if ended:
+            self._folded = self._folded.fold_all(ended)
+            del self._open[: len(ended)]
+        return self._folded
+
+
+def _has_ended(item: Item) -> bool:
+    return not isinstance(item, Replay) or item.ended

@@ -1,0 +1,140 @@
+"""Checking: how a check is asked, and what it came to. A check that raises has not passed."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
+from inspect import isawaitable
+from typing import Any, NamedTuple
+
+from reactivex import abc
+
+from ..asking.own_turns import Turn, within
+from ..engine.demands import demanded_by
+from ..engine.tasks import keep
+from ..errors import ConfigurationError
+from ..places import words
+from ..recording.masks import masked
+from ..state_updates import StateUpdate
+
+__all__ = ["Check", "Checking", "Verdict", "check_check", "name_of"]
+
+Check = Callable[[Any], Any]
+"""Called with what is to be checked; truthy passes. Plain or async."""
+
+
+class Verdict(NamedTuple):
+    """What a check came to.
+
+    Args:
+        passed: Whether it passed.
+        reason: If not, why.
+        error: What the check raised.
+    """
+
+    passed: bool
+    reason: str = ""
+    error: Exception | None = None
+
+
+class Checking(abc.DisposableBase):
+    """One call of a check. Disposing cancels it.
+
+    What it asks of agents belongs to it: it runs no longer than the check, and its usage is told.
+
+    Args:
+        check: The check.
+        loop: Where it runs.
+        judged: Told the verdict, once; of a plain check before `begin` returns.
+        tell: Told what the check took.
+    """
+
+    def __init__(
+        self,
+        check: Check,
+        loop: AbstractEventLoop,
+        judged: Callable[[Verdict], None],
+        tell: Callable[[StateUpdate], None],
+    ) -> None:
+        self._check = check
+        self._loop = loop
+        self._judged = judged
+        self._tell = tell
+        self._turn = Turn()
+        self._turn.loop = loop
+        self._task: asyncio.Task[bool] | None = None
+        self._answer: Any = None
+        self._over = False
+
+    def begin(self, value: Any) -> None:
+        """Calls the check. To be called on the loop."""
+        try:
+            # the check is nobody's reader: what it asks for is wanted
+            with within(self._turn), demanded_by(None):
+                answer = self._check(value)
+                if isawaitable(answer):
+                    self._answer = answer
+                    self._task = self._loop.create_task(_truth(answer))
+            if self._task is None:
+                self._end(Verdict(bool(answer), "" if answer else "the check did not pass"))
+                return
+        except Exception as error:
+            self._end(_raised(error))
+            return
+        keep(self._task)  # type: ignore[arg-type]
+        self._task.add_done_callback(self._answered)
+
+    def _answered(self, task: asyncio.Task[bool]) -> None:
+        if inspect.iscoroutine(self._answer):
+            self._answer.close()  # one that was cancelled before its first step was never awaited
+        if task.cancelled():
+            self._end(Verdict(False, "the check was cancelled"))
+        elif (error := task.exception()) is not None:
+            self._end(_raised(error))
+        else:
+            self._end(Verdict(task.result(), "" if task.result() else "the check did not pass"))
+
+    def _end(self, verdict: Verdict) -> None:
+        if not self._over:
+            self._over = True
+            self._settle()
+            self._judged(verdict)
+
+    def _settle(self) -> None:
+        spent = self._turn.end(())
+        if spent is not None:
+            self._tell(spent)
+
+    def dispose(self) -> None:
+        if not self._over:
+            self._over = True
+            if self._task is not None:
+                self._task.cancel()
+            self._settle()
+
+
+async def _truth(answer: Any) -> bool:
+    return bool(await answer)
+
+
+def _raised(error: BaseException) -> Verdict:
+    said = masked(words(error)) or type(error).__name__
+    return Verdict(False, said, error if isinstance(error, Exception) else None)
+
+
+def check_check(what: str, check: Check) -> Check:
+    """Refuses what is no function."""
+    if not callable(check):
+        raise ConfigurationError(
+            f"{what}: check is a {type(check).__name__}; give a function, plain or async, that says whether "
+            "it passes"
+        )
+    return check
+
+
+def name_of(check: Check, name: str | None) -> str:
+    """What a guard is called: as was said, or as its function is."""
+    named = name or str(getattr(check, "__name__", type(check).__name__))
+    return "check" if named == "<lambda>" else named

@@ -1,0 +1,165 @@
+"""Heats: turns of members that run whether or not they are shown, and that can be cut.
+
+A team whose members speak at the same time, or are cut in mid-sentence, runs each of them in a heat of its
+own. What it shows of one enters the conversation; of what it does not show, only the cost does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import nullcontext
+from dataclasses import replace
+
+from reactivex import Observable, abc
+
+from ..asking.asked import Asked
+from ..asking.own_turns import Turn
+from ..engine.emitters import Emitter, just
+from ..engine.inlets import listen
+from ..mended_blocks import described, mended
+from ..participants import Emit, Participant
+from ..places import words
+from ..recording.masks import masked
+from ..replays import Replay
+from ..state_updates import StateUpdate
+from ..transcripts import Item, Transcript
+
+__all__ = ["Heat", "Heats", "all_failed", "in_words", "raise_unshown"]
+
+
+class Heat(Asked):
+    """One turn of a member, from its start to its end or its cut.
+
+    Args:
+        member: Whose turn it is.
+        transcript: What it hears.
+        mends: Whether what fails in it says so in words and does not fail it.
+
+    Attributes:
+        member: Whose turn it is.
+        told: The errors that it has said in words.
+    """
+
+    def __init__(self, member: Participant, transcript: Transcript, *, mends: bool = False) -> None:
+        self.member = member
+        self.told: list[Exception] = []
+        # within: what a member's operator raises when it is called is its failure
+        source: Observable[Item] = Emitter(lambda sink: member(just(transcript)).subscribe(sink))
+        super().__init__(mended(source, self._describe) if mends else source, nullcontext)
+
+    @property
+    def failure(self) -> Exception | None:
+        """What went wrong first, in words or not."""
+        return self.told[0] if self.told else self.error
+
+    def leave(self) -> None:
+        """Lets go of what it holds: who still reads a message of it may read on."""
+        self._on_loop(self._abandon)
+
+    def _describe(self, error: Exception) -> str:
+        self.told.append(error)
+        return described(error)
+
+    def _settle(self) -> None:
+        super()._settle()
+        self._unheard = False  # the team looks at it
+
+
+class Heats:
+    """The heats of one turn of a team.
+
+    Args:
+        turn: In which they run: it counts what they take and is not shown.
+        emit: Takes what is shown.
+
+    Attributes:
+        open: How many are going on.
+        over: Those that have ended, in that order; who has looked at one takes it out.
+    """
+
+    def __init__(self, turn: Turn, emit: Emit) -> None:
+        self.open = 0
+        self.over: deque[Heat] = deque()
+        self._turn = turn
+        self._emit = emit
+        self._loop = asyncio.get_running_loop()
+        self._bell = asyncio.Event()
+        self._subscriptions: list[abc.DisposableBase] = []
+
+    def start(self, heat: Heat) -> Heat:
+        """Begins a turn."""
+        self.open += 1
+        self._turn.add(heat)
+        heat.on_end(self._ended)
+        heat.begin()
+        return heat
+
+    def show(self, heat: Heat) -> None:
+        """Emits what is said in it, from its beginning, and from now on as it comes."""
+        if heat.ended:  # at once, whatever else waits to be subscribed to
+            for item in heat.items:
+                self._pass(item)
+            return
+        self._subscriptions.append(listen(heat, self._loop, self._pass, _ignore, _ignore))
+
+    def cut(self, *, but: Heat | None = None) -> None:
+        """Interrupts all that are open, and with them what is asked for on the wire."""
+        for heat in reversed(self._turn.asks):
+            if heat is not but:
+                heat.interrupt()
+
+    def ring(self) -> None:
+        """Says that there is news."""
+        self._bell.set()
+
+    async def news(self) -> None:
+        """Waits until there is some: one has ended, or somebody rang."""
+        await self._bell.wait()
+        self._bell.clear()
+
+    def dispose(self) -> None:
+        """Shows no more."""
+        for subscription in self._subscriptions:
+            subscription.dispose()
+
+    def _ended(self, heat: Heat) -> None:
+        self.open -= 1
+        self.over.append(heat)
+        self.ring()
+
+    def _pass(self, item: Item) -> None:
+        if isinstance(item, StateUpdate) and item.stop is not None and item.scope == "team":
+            item = replace(item, stop=None)  # consumed here; what it brings beside the stop stays
+        self._emit(item)
+
+
+def raise_unshown(heat: Heat) -> None:
+    """Raises what a heat that was shown has failed with, unless it stands in what was shown.
+
+    That fails the team's block by itself, in its place.
+    """
+    shown = any(isinstance(item, Replay) and item.error is not None for item in heat.items)
+    if heat.error is not None and not shown:
+        raise heat.error
+
+
+def all_failed(what: str, failed: list[Heat]) -> Exception:
+    """What a team fails with when all its members have: the first error; a note names the others."""
+    first, *others = failed
+    assert first.failure is not None
+    told = "; ".join(f"{heat.member.id}: {in_words(heat)}" for heat in others)
+    note = f"{what}: {first.member.id} failed, and so did all others: {told}"
+    if others and note not in getattr(first.failure, "__notes__", ()):
+        first.failure.add_note(note)
+    return first.failure
+
+
+def in_words(heat: Heat) -> str:
+    """What a turn failed with, without what looks like a key."""
+    error = heat.failure
+    return "" if error is None else f"{type(error).__name__}: {masked(words(error))}"
+
+
+def _ignore(_: object = None) -> None:
+    pass

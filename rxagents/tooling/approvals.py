@@ -1,0 +1,212 @@
+"""Approvals: the desk at which calls wait, and are decided."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Container, Iterable, Mapping
+from contextlib import ExitStack
+from contextvars import ContextVar
+from typing import Any
+
+from ..errors import ApprovalError, ConfigurationError
+from .deciders import Decider, Waiter, check_decider, consult
+from .pending_calls import Approve, Decision, PendingCall, Reject
+
+__all__ = ["Approvals", "approvals_of", "current_approvals", "not_waiting", "wait_at"]
+
+# Tasks inherit it, so it reaches all agents of a run, however deep, and no others.
+current_approvals: ContextVar[Approvals | None] = ContextVar("rxagents.approvals", default=None)
+
+
+class Approvals:
+    """The desk at which calls that need approval wait, and are decided, from any thread.
+
+    A workflow has one of its own: decide there. Outside of workflows, agents are given one.
+
+    ```python
+    desk = Approvals()
+    bot = Agent("bot", llm, tools=[refund], approvals=desk)
+    …
+    desk.approve(desk.waiting[0].call_id)
+    ```
+
+    Args:
+        decide: Who is asked first: a function of the PendingCall, plain (called on the loop) or async,
+            that gives True, False, an Approve, a Reject, or None to leave the call waiting; or an
+            observable of Approve, Reject and `(call_id, bool)`, on any thread. It is subscribed to while
+            a call waits; decisions about other calls are none of its business.
+
+    Attributes:
+        stalled: The messages in which there is nothing to do but to wait here.
+
+    Raises:
+        ConfigurationError: `decide` is neither.
+    """
+
+    def __init__(self, decide: Decider | None = None) -> None:
+        self._decide = check_decider(decide)
+        self._waiting: dict[str, Waiter] = {}
+        self._ahead: dict[str, Decision] = {}
+        self._decided: set[str] = set()
+        self._lock = threading.Lock()
+        self._names: set[str] = set()
+        self._looking: tuple[Callable[[], object], ...] = ()
+        self.stalled: set[object] = set()
+
+    @property
+    def waiting(self) -> tuple[PendingCall, ...]:
+        """The calls that wait here now, the first that came first."""
+        with self._lock:
+            return tuple(waiter.call for waiter in self._waiting.values())
+
+    def approve(self, call_id: str, *, arguments: Mapping[str, Any] | None = None) -> None:
+        """Lets a call run, from any thread.
+
+        Args:
+            call_id: Of the call.
+            arguments: To call the tool with in place of those that the model gave.
+
+        Raises:
+            ApprovalError: No such call waits; the text names those that do.
+        """
+        self.decide(Approve(call_id, arguments))
+
+    def reject(self, call_id: str, reason: str = "") -> None:
+        """Keeps a call from being run, from any thread; the model is told.
+
+        Args:
+            call_id: Of the call.
+            reason: In words, for the model.
+
+        Raises:
+            ApprovalError: No such call waits; the text names those that do.
+        """
+        self.decide(Reject(call_id, reason))
+
+    def decide(self, decision: Decision) -> None:
+        """Decides a call that waits.
+
+        Raises:
+            ApprovalError: No such call waits; the text names those that do.
+        """
+        if not self.decides(decision):
+            raise not_waiting(decision.call_id, self.waiting)
+
+    def decides(self, decision: Decision, *, ahead: bool = False) -> bool:
+        """Decides a call, if it waits.
+
+        Args:
+            decision: What was decided.
+            ahead: Keep it until the call waits here, if it does not yet.
+        """
+        with self._lock:
+            waiter = self._waiting.pop(decision.call_id, None)
+            if waiter is not None:
+                self._decided.add(decision.call_id)
+            elif ahead and decision.call_id not in self._decided:
+                self._ahead[decision.call_id] = decision
+                return True
+        return waiter is not None and waiter.settle(decision)
+
+    def has_decided(self, call_id: str) -> bool:
+        """Whether the call was decided here just now, or is to be as soon as it waits."""
+        with self._lock:
+            return call_id in self._decided or call_id in self._ahead
+
+    def taken(self, call_id: str) -> None:
+        """Says that the decision about a call was taken up, or that nobody will."""
+        with self._lock:
+            self._decided.discard(call_id)
+
+    def forget(self) -> None:
+        """Forgets what was decided ahead."""
+        with self._lock:
+            self._ahead.clear()
+
+    def free_id(self, call_id: str) -> str:
+        """The id, or one that is made of it where a call of that id waits already."""
+        with self._lock:
+            return _free(call_id, self._waiting)
+
+    def stalls(self, stream: object, stalled: bool) -> None:
+        """Says of a message whether there is nothing to do in it but to wait here."""
+        if not stalled:
+            self.stalled.discard(stream)
+            return
+        self.stalled.add(stream)
+        for look in self._looking:
+            look()
+
+    def on_stall(self, look: Callable[[], object]) -> Callable[[], None]:
+        """Calls back when a message stalls; gives what ends that."""
+        self._looking = (*self._looking, look)
+
+        def forget() -> None:
+            self._looking = tuple(other for other in self._looking if other is not look)
+
+        return forget
+
+    def take_name(self, name: str) -> str:
+        """The name, or one that is made of it where somebody has that; to be given back."""
+        with self._lock:
+            free = _free(name, self._names)
+            self._names.add(free)
+            return free
+
+    def give_back(self, name: str) -> None:
+        """Lets others have the name."""
+        with self._lock:
+            self._names.discard(name)
+
+    def _enter(self, waiter: Waiter, held: ExitStack) -> None:
+        """Lets it wait here until what is held is let go of."""
+        with self._lock:
+            self._waiting[waiter.call.call_id] = waiter
+            ahead = self._ahead.pop(waiter.call.call_id, None)
+        held.callback(self._leave, waiter)
+        if ahead is not None:
+            self.decides(ahead)
+        elif self._decide is not None:
+            consult(self._decide, waiter, held)
+
+    def _leave(self, waiter: Waiter) -> None:
+        with self._lock:
+            if self._waiting.get(waiter.call.call_id) is waiter:
+                del self._waiting[waiter.call.call_id]
+
+
+def wait_at(desks: Iterable[Approvals], waiter: Waiter) -> ExitStack:
+    """Lets a call wait at all the desks until what is given is closed."""
+    held = ExitStack()
+    for desk in desks:
+        desk._enter(waiter, held)
+    waiter.has_asked()
+    return held
+
+
+def approvals_of(what: str, approvals: Approvals | Decider | None) -> Approvals | None:
+    """A desk of what was given for one, or None.
+
+    Raises:
+        ConfigurationError: It decides nothing.
+    """
+    if approvals is None or isinstance(approvals, Approvals):
+        return approvals
+    try:
+        return Approvals(approvals)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{what}: {error}") from None
+
+
+def not_waiting(call_id: str, waiting: Iterable[PendingCall]) -> ApprovalError:
+    """What to raise where a call is decided that does not wait."""
+    calls = ", ".join(f"{call.call_id!r} ({call.tool} of {call.agent})" for call in waiting)
+    return ApprovalError(f"no call {call_id!r} waits for approval; waiting: {calls or 'none'}")
+
+
+def _free(call_id: str, taken: Container[str]) -> str:
+    free, number = call_id, 1
+    while free in taken:
+        number += 1
+        free = f"{call_id}.{number}"
+    return free
