@@ -347,7 +347,8 @@ def test_a_restart_from_above_voids_what_waits_and_what_was_shown() -> None:
 def test_usage_and_what_a_message_was_parsed_to() -> None:
     llm = ScriptedLLM(['{"a": 1}'])
     good = Workflow(Agent("bot", llm, output_type=dict[str, int]).pipe(gate(polite))).run("q")
-    assert good.message is not None and good.message.parsed == {"a": 1}
+    assert good.message is not None
+    assert good.message.parsed == {"a": 1}
     bad = Workflow(
         Agent("bot", ScriptedLLM(['{"damn": 1}']), output_type=dict[str, int]).pipe(
             gate(polite, window="whole", on_fail="replace")
@@ -431,7 +432,8 @@ def test_messages_of_the_user_pass_and_blocks_stay(marbles: Marbles) -> None:
     marbles.flush()
     assert probe.items[0] is asked
     outer = probe.items[1]
-    assert outer.catches_stops and [block.entry for block in outer.items] == ["aside"]
+    assert outer.catches_stops
+    assert [block.entry for block in outer.items] == ["aside"]
 
 
 def test_two_gates_and_a_map_between_them(marbles: Marbles) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -65,7 +67,7 @@ def cuttings(draw: st.DrawFn) -> tuple[str, list[str]]:
     text = draw(words)
     places = sorted(draw(st.sets(st.integers(0, len(text)), max_size=12)))
     edges = [0, *places, len(text)]
-    return text, [text[begin:end] for begin, end in zip(edges, edges[1:], strict=False)]
+    return text, [text[begin:end] for begin, end in pairwise(edges)]
 
 
 @settings(max_examples=50, deadline=None)

@@ -420,14 +420,20 @@ def server() -> Iterator[OpenAIServer]:
 def test_over_http_the_response_is_closed_when_the_input_guard_trips(server: OpenAIServer) -> None:
     llm = OpenAILLM("gpt-test", base_url=server.base_url, api_key="any")
 
+    said: list[str] = []
+    in_the_midst = asyncio.Event()
+
+    def noted(item: Any) -> None:
+        said.append(getattr(item, "get", dict().get)("content") or "")
+        if "1234" in "".join(said):
+            in_the_midst.set()
+
     async def check(heard: Transcript) -> bool:
-        while not (
-            server.requests and server.requests[0].events_sent == 12
-        ):  # the model is in the midst of it
-            await asyncio.sleep(0.005)
+        await in_the_midst.wait()
         return False
 
-    workflow = Workflow(guard_input(Agent("bot", llm), check))
+    bot = Agent("bot", lambda request: llm(request).pipe(ops.do_action(noted)))
+    workflow = Workflow(guard_input(bot, check))
     markers_shown = list(workflow.run_stream("q"))
     assert "key" not in str(markers_shown)
     assert workflow.conversation[-1].text == REFUSAL

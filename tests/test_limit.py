@@ -266,15 +266,18 @@ def test_a_member_of_a_team_with_a_budget_ends_the_team_or_only_its_turn() -> No
 
 
 def test_the_next_in_a_pipe_speaks_unless_the_run_is_stopped() -> None:
-    llm = ScriptedLLM(lambda request: "one two three")
-    for scope, names in (("team", ["a", "b"]), ("run", ["a"])):
-        a = Agent("a", llm)
-        b = Agent("b", llm)
-        workflow = Workflow(lambda source, scope=scope: source.pipe(a, limit(tokens=2, scope=scope), b))
-        workflow.run("q")
-        log = workflow.conversation.transcript.log
-        assert ("warning", "limit", "tokens", 2, 3) in log, names
-        assert len([1 for mark in llm.requests]) >= len(names)
+    first, second = ScriptedLLM(lambda request: "one two three four"), ScriptedLLM(["Yes."])
+    a, b = Agent("a", first), Agent("b", second)
+
+    def piped(scope: Any) -> Workflow:
+        return Workflow(lambda source: source.pipe(a, limit(tokens=2, scope=scope), b))
+
+    stopped, goes_on = piped("run"), piped("team")
+    stopped.run("q")
+    assert second.requests == []
+    assert goes_on.run("q").text == "Yes."
+    log = ("warning", "limit", "tokens", 2, 3)
+    assert [workflow.conversation.transcript.log for workflow in (stopped, goes_on)] == [(log,), (log,)]
 
 
 def test_the_log_and_what_was_said_stay() -> None:
@@ -313,8 +316,8 @@ def test_a_source_that_fails_fails_and_one_without_end_is_cut(marbles: Marbles) 
         ),
         (
             {"cost": 1, "prices": {"m": 1}},
-            "limit: prices is no table; give {model: (in, out)} per million tokens, or a function of the model "
-            "and its Usage",
+            "limit: prices is no table; give {model: (in, out)} per million tokens, or a function of the "
+            "model and its Usage",
         ),
         ({"turns": 1, "scope": "all"}, "limit: scope is 'all'; give 'turn', 'team' or 'run'"),
     ],
