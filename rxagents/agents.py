@@ -19,9 +19,10 @@ from .handing_over import Part, TurnHandedOver
 from .handoffs import Handoff, as_handoff, transfer_tool
 from .llm.requests import LLM
 from .llm.wire import OthersAs, wire_messages
+from .openings import Opening, instructed
 from .participants import Participant, check_model
 from .paused_turns import gone_on
-from .rounds import Opening, Rounds, instructed
+from .rounds import Rounds
 from .strategies.readings import ReadingStrategy, check_strategy, read
 from .strategies.updates import UpdateStrategy, check_update, entered
 from .structured.output_types import OutputType

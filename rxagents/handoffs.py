@@ -80,10 +80,12 @@ class Handed:
     Args:
         handoff: To whom, and how.
         reason: What is handed over, as text.
+        tool: The tool's name.
     """
 
     handoff: Handoff
     reason: str
+    tool: str
 
 
 def as_handoff(agent: str, to: Participant | Handoff) -> Handoff:
@@ -105,12 +107,13 @@ def transfer_tool(handoff: Handoff) -> Tool:
         ConfigurationError: Its name, or the type of the input, does not do.
     """
     to = handoff.target.id
+    name = f"transfer_to_{to}" if handoff.name is None else handoff.name
 
     async def transfer(context: Context, input: Any) -> str:
         turn = context._turn
         if turn.over is not None:
             return f"Not transferred: the conversation goes on with {turn.over.handoff.target.id}."
-        turn.over = Handed(handoff, encoded(input))
+        turn.over = Handed(handoff, encoded(input), name)
         try:
             if handoff.on_handoff is not None:
                 answer = handoff.on_handoff(context, input)
@@ -132,6 +135,6 @@ def transfer_tool(handoff: Handoff) -> Tool:
     told = f"Transfers the conversation to {to}, who goes on with it.{what}"
     return Tool(
         with_reason if handoff.input_type is None else transfer,
-        name=f"transfer_to_{to}" if handoff.name is None else handoff.name,
+        name=name,
         description=told if handoff.description is None else handoff.description,
     )

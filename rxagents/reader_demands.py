@@ -10,6 +10,7 @@ from reactivex import abc
 
 from .cursors import Cursor
 from .engine.demands import BUFFER, Demand, Watchers
+from .engine.loops import current_loop
 
 __all__ = ["ReaderDemand"]
 
@@ -34,8 +35,9 @@ class Read(Protocol):
 class ReaderDemand(Demand):
     """The demand that the source of a replay serves: the fastest of its readers decides.
 
-    Who holds it wants it to go on as soon as he waits for something, which may be its end; while he does
-    not, only the first buffer of what nobody reads yet. With neither readers nor holds it is as whoever
+    Who holds it wants it to go on as soon as he waits for something, which may be its end, and then one
+    buffer for each turn of the loop, as he may soon have what he waits for; while he does not, only the
+    first buffer of what nobody reads yet. With neither readers nor holds it is as whoever
     started it wants it.
 
     Demands refer to demands, as deeply as replays are nested, and maybe in a circle. So whose demands it
@@ -51,6 +53,8 @@ class ReaderDemand(Demand):
         self._attendance = Watchers()
         self._follower: _Follower | None = None
         self._found: tuple[int, _Ends] | None = None
+        self._allowed = BUFFER
+        self._turn_awaited = False
 
     @property
     def wanted(self) -> bool:
@@ -59,7 +63,8 @@ class ReaderDemand(Demand):
                 demand = reader.demand
                 if demand is None or (demand.__class__ is not ReaderDemand and demand.wanted):
                     return True
-        return self._ends().wanted
+        ends = self._ends()
+        return ends.wanted and (ends.everything or self._is_allowed())
 
     @property
     def idle(self) -> bool:
@@ -106,6 +111,19 @@ class ReaderDemand(Demand):
         """Whether this may become different by itself."""
         return bool(self._replay._holds) and 0 < self._replay._unread < BUFFER
 
+    def _is_allowed(self) -> bool:
+        if self._replay._unread < self._allowed:
+            return True
+        if not self._turn_awaited:
+            self._turn_awaited = True
+            current_loop().call_soon(self._allow_more)
+        return False
+
+    def _allow_more(self) -> None:
+        self._turn_awaited = False
+        self._allowed = self._replay._unread + BUFFER
+        self._watchers.tell()
+
     def _ends(self) -> _Ends:
         if self._found is not None and self._found[0] == _age:
             return self._found[1]
@@ -129,12 +147,13 @@ class _Ends:
     """What a demand comes down to.
 
     Attributes:
+        everything: Whether somebody wants all that there is.
         inner: The demands of replays on the way.
         leaves: The demands at the ends, and whether each decides only while somebody waits.
     """
 
     def __init__(self, demand: ReaderDemand) -> None:
-        self._everything = False
+        self.everything = False
         self.fleeting = False
         self.inner: dict[ReaderDemand, bool] = {}
         self.leaves: dict[Demand, bool] = {}
@@ -142,7 +161,7 @@ class _Ends:
         while asked:
             each, must_wait = asked.pop()
             if each is None:
-                self._everything = True
+                self.everything = True
             elif not isinstance(each, ReaderDemand):
                 self.leaves[each] = must_wait and self.leaves.get(each, True)
             elif must_wait >= self.inner.get(each, 2):
@@ -152,17 +171,17 @@ class _Ends:
                 self.fleeting = self.fleeting or each.fleeting
                 asked += [(other, must_wait or only_idle) for other, only_idle in each.asked()]
         if not self.leaves:
-            self._everything = True  # who reads what in a circle is nobody who could be slow
+            self.everything = True  # who reads what in a circle is nobody who could be slow
 
     @property
     def wanted(self) -> bool:
-        return self._everything or any(
+        return self.everything or any(
             leaf.idle if must_wait else leaf.wanted for leaf, must_wait in self.leaves.items()
         )
 
     @property
     def idle(self) -> bool:
-        return self._everything or any(leaf.idle for leaf in self.leaves)
+        return self.everything or any(leaf.idle for leaf in self.leaves)
 
 
 class _Follower(abc.DisposableBase):

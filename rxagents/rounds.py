@@ -24,6 +24,7 @@ from .gated_calls import GatedCalls
 from .gates.telling import tells
 from .llm.requests import LLM, ChatRequest, LLMConstraints
 from .llm.wire import wire_turn
+from .openings import Opening, instructed
 from .participants import Emit, ask
 from .paused_turns import PausedTurn, paused_turn
 from .state_updates import StateUpdate
@@ -33,26 +34,13 @@ from .tooling.approvals import Approvals
 from .tooling.contexts import TurnState, filled
 from .tooling.toolboxes import Toolbox
 from .transcripts import Item, Transcript
-from .values import Completion, Message, Usage, delta
+from .values import Completion, Message, delta
 
-__all__ = ["Opening", "Rounds", "instructed"]
+__all__ = ["Rounds"]
 
 _log = logging.getLogger("rxagents.agent")
 
 _AGAIN = "Answer again, with nothing but the corrected JSON."
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """With what a turn begins.
-
-    Args:
-        messages: In wire form, with `__context__` where the variables are to stand.
-        usage: What the reading of the conversation took.
-    """
-
-    messages: list[dict[str, Any]]
-    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +162,7 @@ class _Turn:
             for item in self._paused.items():
                 emit(item)
             await self._calls.answer(self._paused.message.tool_calls, emit)
-            if self._state.over is not None:
+            if self._is_over(self._paused.message):
                 return
             messages = messages + wire_turn(self.stream.assembled())
         asked = retries = 0
@@ -190,7 +178,7 @@ class _Turn:
                 names = ", ".join(call.function["name"] for call in answer.tool_calls)
                 _log.debug("%s: calls %s", rounds.agent, names)
                 await self._calls.answer(answer.tool_calls, emit)
-                if self._state.over is not None:
+                if self._is_over(answer):
                     return
                 messages = messages + wire_turn(self.stream.assembled(begun))
                 continue
@@ -207,11 +195,19 @@ class _Turn:
                 emit(delta(restart=str(error)))
                 continue
             _log.debug("%s: answered with %d deltas", rounds.agent, self.stream.length)
+            self._is_over(answer)
             return
         raise MaxRoundsError(
             f"agent {rounds.agent}: the model called tools in {rounds.max_rounds} rounds and never answered; "
             "raise max_rounds, or tell it in the system message when to stop"
         )
+
+    def _is_over(self, answer: Message) -> bool:
+        """Whether one of its calls has ended the turn. What a restart has made void has not."""
+        over = self._state.over
+        if over is not None and over.tool not in [call.function["name"] for call in answer.tool_calls]:
+            over = self._state.over = None
+        return over is not None
 
     def _parse(self, answer: Message) -> None:
         output = self._rounds.output
@@ -233,11 +229,3 @@ class _Turn:
             params=dict(rounds.params),
             agent=rounds.agent,
         )
-
-
-def instructed(messages: list[dict[str, Any]], instructions: str) -> list[dict[str, Any]]:
-    """The messages with instructions: in the system message, since some models take no second one."""
-    if messages and messages[0]["role"] == "system" and isinstance(messages[0]["content"], str):
-        first, *others = messages
-        return [{**first, "content": f"{first['content']}\n\n{instructions}"}, *others]
-    return [{"role": "system", "content": instructions}, *messages]

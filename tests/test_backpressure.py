@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -34,6 +35,8 @@ from rxagents.engine.demands import BUFFER, until_wanted
 from rxagents.operators import map_tokens, messages, shared, text, transform
 from rxagents.participants import Participant
 from rxagents.testing import Marbles, record, replay
+
+EXAMPLES = int(os.environ.get("BACKPRESSURE_EXAMPLES", "40"))
 
 WORDS = [f"w{number} " for number in range(1000)]
 ALL = "".join(WORDS)
@@ -536,7 +539,7 @@ READINGS = st.builds(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=EXAMPLES)
 @given(make=shapes(), readings=st.lists(READINGS, min_size=1, max_size=3))
 def test_every_reader_that_goes_on_reading_comes_to_the_end(
     make: Callable[[], Participant], readings: list[Reading]

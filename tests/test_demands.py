@@ -281,14 +281,16 @@ def test_who_holds_it_beside_a_reader_decides_only_while_he_waits() -> None:
         subscribed(stream, reader)
         held(stream, holder)
         assert not stream._demand.wanted
+        assert not stream._demand.idle
         holder.turn(True, idle=True)
         assert stream._demand.wanted
+        assert stream._demand.idle
 
     run_on_a_loop(test)
 
 
 def test_a_hold_fetches_one_buffer_of_what_nobody_reads_and_all_of_it_when_somebody_waits() -> None:
-    def test() -> None:
+    async def test() -> None:
         tokens: Subject[str] = Subject()
         stream = MessageStream(tokens)
         holder = Valve(wanted=True)
@@ -299,9 +301,13 @@ def test_a_hold_fetches_one_buffer_of_what_nobody_reads_and_all_of_it_when_someb
         tokens.on_next("a")
         assert not stream._demand.wanted
         holder.turn(True, idle=True)
-        assert stream._demand.wanted
+        for length in range(BUFFER, 3 * BUFFER):
+            # in steps, between which a reader may come
+            assert stream._demand.wanted == bool(length % BUFFER)
+            await asyncio.wait_for(stream._demand.granted(), 10)
+            tokens.on_next("a")
 
-    run_on_a_loop(test)
+    asyncio.run(test())
 
 
 def test_without_readers_it_is_as_whoever_started_it_wants_it() -> None:

@@ -36,11 +36,13 @@ from rxagents import (
     as_agent,
     say,
 )
+from rxagents.engine.bridges import from_async
 from rxagents.llm import Call, Reply
 from rxagents.llm.replies import as_reply
 from rxagents.operators import answer, errors_as_messages, markers, text
 from rxagents.testing import Marbles, OpenAIServer, Paused
 from rxagents.testing.laws import check_laws
+from rxagents.values import delta
 from tests.team_views import STOPPER, ended, only
 
 WAIT = 10.0
@@ -192,6 +194,22 @@ def test_an_agent_with_an_output_type_may_hand_over() -> None:
     result = Workflow(hands("a", TO_B, handoffs=[b], output_type=int)).run("q")
     assert result.message is not None
     assert result.message.parsed == 7
+
+
+def test_a_handoff_that_a_restart_has_made_void_is_none() -> None:
+    async def attempts(emit: Callable[[Any], None]) -> None:
+        call = {"id": "c1", "function": {"arguments": "{}", "name": "transfer_to_b"}, "index": 0}
+        emit(delta(tool_calls=[call]))
+        for _ in range(10):  # time enough for a call that starts early
+            await asyncio.sleep(0)
+        emit(delta(restart="lost"))
+        emit("Mine.")
+
+    called: list[str] = []
+    to_b = Handoff(talker("b"), on_handoff=lambda context, reason: called.append(reason))
+    a = Agent("a", lambda request: from_async(attempts), handoffs=[to_b], early_calls=True)
+    assert blocks(Workflow(a)) == ["start a", "a: Mine.", "end a", "result done"]
+    assert called == [""]
 
 
 # -- whom
