@@ -10,11 +10,13 @@ from itertools import count
 from typing import Any, TypeAlias
 
 import pytest
+import reactivex as rx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rxagents import (
     Agent,
+    Block,
     Chain,
     Conversation,
     Loop,
@@ -32,6 +34,7 @@ from rxagents import (
     as_agent,
     unordered,
 )
+from rxagents.engine.emitters import just
 from rxagents.llm import Call
 from rxagents.llm.replies import as_reply
 from rxagents.operators import errors_as_messages, last_n, map_tokens, messages, shared, summarize, transcript
@@ -314,3 +317,13 @@ def test_a_message_with_a_cost_of_its_own_is_counted_as_a_reply() -> None:
     workflow.run("q")
     assert workflow.conversation.metrics["total_tokens"] == 5
     assert workflow.conversation[-1].usage == told.usage
+
+
+def test_what_an_aside_block_took_is_not_told_again_by_who_hears_it_through_an_operator_with_a_name() -> None:
+    spent = Usage(completion_tokens=1, total_tokens=1)
+    aside = Block("aside", just(StateUpdate("usage", usage=spent)), entry="aside")
+    shares = as_agent("shares", lambda source: shared()(source))
+    listener = Agent("listener", ScriptedLLM(["So."]))
+    workflow = Workflow(lambda source: source.pipe(shares, listener))
+    assert workflow.run(rx.of(aside)) == "done"
+    assert workflow.conversation.transcript.usage == spent + workflow.conversation[-1].usage

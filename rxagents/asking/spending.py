@@ -46,7 +46,7 @@ def beside(
     log: list[tuple[Any, ...]] = []
     for leaf in _leaves(items):
         keys = _keys(leaf)
-        if not any(transcript.has(leaf.id) for transcript in heard) and all(map(keys.isdisjoint, known)):
+        if not any(_holds(transcript, leaf.id) for transcript in heard) and all(map(keys.isdisjoint, known)):
             if isinstance(leaf, MessageStream):
                 again = _said_again(leaf)
                 if again is None or not is_paid(again):
@@ -56,6 +56,11 @@ def beside(
                 log += leaf.log
         seen |= keys
     return usage, tuple(log)
+
+
+def _holds(transcript: Transcript, id: str) -> bool:
+    """Whether what an item took is folded in, be it that the item stood aside."""
+    return transcript.has(id) or transcript.has(Fold(id).beside.key)
 
 
 def _leaves(items: Iterable[Item]) -> Iterator[Any]:

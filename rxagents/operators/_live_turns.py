@@ -132,7 +132,7 @@ class LiveTurns(abc.DisposableBase):
     def _after(self, turn: LiveTurn, error: Exception | None) -> None:
         self._open.pop(turn, None)
         self._ended = None
-        _ = self._conversation.transcript  # takes the turn over, whose items nobody needs any more
+        _ = self._conversation.settled  # takes the turn over, whose items nobody needs any more
         if self._left:
             return
         cut = turn.was_cut
