@@ -1,4 +1,4 @@
-"""An agent as a tool of another: asked in a call, at work in a block of its own, and its answer is the result."""
+"""An agent as a tool of another: it works in a block of its own, and its answer is the result of the call."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ from .errors import ConfigurationError
 from .mended_messages import Mended
 from .places import located_as, where, words
 from .recording.masks import masked
+from .replays import Replay
 from .state_updates import StateUpdate
 from .streams import MessageStream
 from .transcripts import Item
@@ -79,7 +80,7 @@ class _Level(CompositeDisposable):
     def _next(self, item: Item) -> None:
         if isinstance(item, MessageStream):
             self._message(item)
-        elif isinstance(item, Block) and not (isinstance(item, MendedBlock) and item.contained):
+        elif isinstance(item, Block) and not (_went_well(item) or _is_contained(item)):
             self._blocks.append(item)
             path = (*self._path, *item.checkpoints, item.name)
             self._sink.on_next(_twin(item, self._describe, path))
@@ -198,8 +199,13 @@ class _Outside(_Level):
             self._sink.on_completed()
 
 
-def _went_well(item: MessageStream) -> bool:
+def _went_well(item: Replay[Any]) -> bool:
+    # then it is passed on as it is: a twin of a block would begin anew, behind what follows the block
     return item.ended and item.error is None
+
+
+def _is_contained(block: Block) -> bool:
+    return isinstance(block, MendedBlock) and block.contained
 
 
 def _twin(block: Block, describe: Describe, path: tuple[str, ...]) -> Block:

@@ -181,7 +181,7 @@ class _Notes(Listening):
 
 
 def _models_of(askable: object) -> Iterator[object]:
-    """The models of an agent, or of a team and its members, and of whom they may ask, as far as can be seen."""
+    """The models of an agent, or of a team and its members, and of whom they may ask, so far as is seen."""
     stack = [askable]
     seen: set[int] = set()  # they may hand over to each other
     while stack:

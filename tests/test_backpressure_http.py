@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from openai import AsyncOpenAI, DefaultAioHttpClient
-from reactivex import operators as ops
 
-from rxagents import Agent, MessageStream, OpenAILLM, Sequence, Team, Workflow, agent
+from rxagents import Agent, MessageStream, OpenAILLM, Sequence, Workflow, agent, say
 from rxagents.engine.loops import shared_loop
 from rxagents.llm.http_answers import PIECE, _pieces
-from rxagents.operators import text
+from rxagents.operators import messages, text
 from rxagents.participants import Participant
 from rxagents.testing import Endless, OpenAIServer, Paused
 from rxagents.testing.server import RecordedRequest
@@ -76,8 +75,8 @@ async def held_back(server: OpenAIServer) -> RecordedRequest:
 
 def check_complete(said: str, request: RecordedRequest) -> None:
     assert WHOLE.fullmatch(said)
-    # beside its tokens: the opening event, the one with the usage, and [DONE]
-    assert len(said.split(" ")) == request.events_sent - 3
+    # beside its tokens: the opening event, the one with the finish reason, the usage, and [DONE]
+    assert len(said.split(" ")) == request.events_sent - 4
 
 
 # --- the acceptance
@@ -116,29 +115,17 @@ def test_async_for_over_a_message_holds_the_server_back(transport: str) -> None:
     async def run() -> None:
         with OpenAIServer([ENDLESS]) as server:
             async with model(server, transport) as llm:
-                message = await nested(Agent("bot", llm))(_said("go")).pipe(_first_message())
-                said: list[str] = []
-                async for delta in message:
-                    said.append(delta["content"] or "")
-                    if len(said) == 300:
-                        request = await held_back(server)
-                        assert len(said) <= message.length <= len(said) + AHEAD
-                        server.release()
-                check_complete("".join(said), request)
+                async for message in say("go").pipe(nested(Agent("bot", llm)), messages()):  # type: ignore[attr-defined]
+                    said: list[str] = []
+                    async for delta in message:
+                        said.append(delta["content"] or "")
+                        if len(said) == 300:
+                            request = await held_back(server)
+                            assert len(said) <= message.length <= len(said) + AHEAD
+                            server.release()
+                    check_complete("".join(said), request)
 
     asyncio.run(run())
-
-
-def _said(words: str) -> Any:
-    from rxagents import say
-
-    return say(words)
-
-
-def _first_message() -> Callable[[Any], Any]:
-    from rxagents.operators import messages, shared
-
-    return lambda source: source.pipe(shared(), messages(), ops.first())
 
 
 def test_a_plain_loop_in_a_thread_holds_the_server_back() -> None:
@@ -178,7 +165,7 @@ def test_over_the_responses_api_too() -> None:
 # --- who demands everything
 
 
-@pytest.mark.parametrize("how", ["start", "keep_running", "observe", "subscriber"])
+@pytest.mark.parametrize("how", ["start", "keep_running", "observer", "subscriber"])
 def test_who_demands_everything_reads_on(how: str) -> None:
     """The server is let go on when the message has come further than a slow reader would let it."""
 
@@ -197,21 +184,34 @@ def test_who_demands_everything_reads_on(how: str) -> None:
                     continue
                 said.append(content["content"] or "")
                 if len(said) == 1:
-                    run = workflow._session._current
-                    assert run is not None
-                    (message,) = messages_of(run)
-                    came_far = asyncio.Event()
-                    if how == "observe":
-                        run.markers().subscribe(lambda _: message.length > 5 * AHEAD and came_far.set())
-                    else:
-                        message.subscribe(lambda _: message.length > 5 * AHEAD and came_far.set())
-                        if how != "subscriber":
-                            assert message._demand.wanted
-                    await asyncio.wait_for(came_far.wait(), WAIT)
+                    await _come_far(workflow, how)
                     server.release()
             assert WHOLE.fullmatch("".join(said))
 
     asyncio.run(run())
+
+
+async def _come_far(workflow: Workflow, how: str) -> None:
+    run = workflow._session._current
+    assert run is not None
+    (message,) = messages_of(run)
+    came_far = asyncio.Event()
+
+    def look(_: object) -> None:
+        if message.length > 5 * AHEAD:
+            came_far.set()
+
+    if how == "subscriber":
+        message.subscribe(look)
+    elif how == "observer":
+        run.markers().subscribe(look)
+    else:
+        for at in range(AHEAD):
+            if message.length > 5 * AHEAD:
+                return
+            await asyncio.to_thread(int, at)
+        raise AssertionError("it has not come far")
+    await asyncio.wait_for(came_far.wait(), WAIT)
 
 
 def test_a_run_that_is_kept_running_reads_to_its_end_without_anybody() -> None:
@@ -298,14 +298,12 @@ def test_what_an_agent_asks_is_held_back_too() -> None:
                 yield bot.ask("go")
 
             said: list[str] = []
-            team = Team(lambda request: None, [boss], "team", max_turns=1)  # type: ignore[arg-type, return-value]
-            async for word in _said("go").pipe(Sequence("outer", [boss]), text("")).pull(buffer=5):
+            async for word in say("go").pipe(Sequence("outer", [boss]), text("")).pull(buffer=5):
                 said.append(word)
                 if len(said) == 100:
                     await held_back(server)
                     server.release()
             assert WHOLE.fullmatch("".join(said))
-            assert team.id == "team"
 
     asyncio.run(run())
 

@@ -197,8 +197,10 @@ def test_the_demand_goes_through_stock_operators_trampolines_and_tasks() -> None
         sink.on_next(1)
         sink.on_completed()
 
+    tasks = []
+
     def start(sink: Sink[int]) -> None:
-        asyncio.ensure_future(late(sink))  # noqa: RUF006: it ends before the loop does
+        tasks.append(asyncio.ensure_future(late(sink)))
 
     async def run() -> None:
         async for _ in AsyncItems(rx.concat(rx.empty(), Emitter(start))):

@@ -501,6 +501,14 @@ def test_gated_calls_that_came_before_the_words_are_void() -> None:
     assert result.usage.total_tokens == 5
 
 
+def test_gated_each_call_that_was_whole_is_paid_for() -> None:
+    end = Completion(Usage(total_tokens=5), "stop", "m")
+    answers = iter([rx.of("damn.", end), rx.of("dear.", end)])
+    bot = Agent("bot", gated(lambda request: next(answers), polite, window="whole", on_fail="retry"))
+    result = Workflow(bot).run("q")
+    assert (result.text, result.usage.total_tokens) == ("dear.", 10)
+
+
 def test_gated_refuses_what_is_no_model() -> None:
     with pytest.raises(ConfigurationError, match=r"gated: llm is a str; give a model"):
         gated("gpt", polite)  # type: ignore[arg-type]
