@@ -53,7 +53,7 @@ class Walk(Listening, Generic[F]):
         super().__init__()
         self._sink = sink
         self._visitor = visitor
-        self._queue: deque[Callable[[], None]] = deque()
+        self._queue: deque[Callable[[], None]] | None = None  # only while it walks: idle, it is small
         self._met: list[Callable[[], None]] | None = None
         self._step(partial(self._follow, source, frame))
 
@@ -81,7 +81,10 @@ class Walk(Listening, Generic[F]):
         if self._met is not None:
             self._met.append(step)  # met on the way into a block: comes before what waits outside
             return
-        self._queue.append(step)
+        if self._queue is not None:
+            self._queue.append(step)
+            return
+        self._queue = deque((step,))
         try:
             # what the visitor subscribes to is for who subscribed to the walk, wherever the item came from
             with demanded_by(self._sink.demand):

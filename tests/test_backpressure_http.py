@@ -206,11 +206,10 @@ async def _come_far(workflow: Workflow, how: str) -> None:
     elif how == "observer":
         run.markers().subscribe(look)
     else:
-        for at in range(AHEAD):
-            if message.length > 5 * AHEAD:
-                return
-            await asyncio.to_thread(int, at)
-        raise AssertionError("it has not come far")
+        async with asyncio.timeout(WAIT):
+            while message.length <= 5 * AHEAD:
+                await asyncio.to_thread(int)  # nobody would tell
+        return
     await asyncio.wait_for(came_far.wait(), WAIT)
 
 

@@ -22,16 +22,16 @@ from rxagents.operators import deltas, messages, responses, shared, text, transc
 from rxagents.testing.laws.audiences import Audience
 from rxagents.testing.laws.balances import check_balance
 from rxagents.testing.laws.cases import Case
-from rxagents.testing.laws.casts import Bot, Crew, Named
+from rxagents.testing.laws.casts import Bot, Crew, Named, Person
 from rxagents.testing.laws.checking import quiet
 from rxagents.testing.laws.contracts import check_contract, check_release
 from rxagents.testing.laws.drawing import cases
 from rxagents.testing.laws.folds import check_folding
 from rxagents.testing.laws.forests import trees
-from rxagents.testing.laws.lineups import Line
+from rxagents.testing.laws.lineups import Line, Side
 from rxagents.testing.laws.plans import Maps, Pipe, Plan, Shares, Transforms, Until, View, made
 from rxagents.testing.laws.readings import check_replay
-from rxagents.testing.laws.replies import Hears
+from rxagents.testing.laws.replies import Hears, Replies
 from rxagents.testing.laws.talks import Talk, Words, played
 from rxagents.testing.laws.tempos import check_order_of_markers, check_timing
 from rxagents.testing.laws.worlds import HORIZON, World
@@ -188,3 +188,14 @@ def test_found_what_a_step_of_a_chain_passes_on_is_said_in_two_places() -> None:
 def test_found_what_a_chain_hears_live_was_counted_by_the_chain_and_by_its_step() -> None:
     tree = Pipe((Line((Hears("e"),)), Bot(("|",))))
     check_timing(made(tree), Case(Talk("-w|"), pace=(0,)))
+
+
+def test_found_a_block_that_had_ended_was_mended_behind_what_follows_it() -> None:
+    replies = Replies("bm", (Words("|"), Words("a|")))
+    inner = Side((Person(), replies), "m")
+    tree = Pipe((Side((Bot(("|",), max_rounds=8), inner), "mk"),))
+    with World((0, 0, 1)) as world:
+        run = shared()(made(tree)(world)(played(world, Talk("|"), by_turns=True)))
+        watch = world.do(partial(Audience(world).attend, run.pipe(messages())))
+        world.run(2 * HORIZON)
+        assert watch.values == list(said(run.items))

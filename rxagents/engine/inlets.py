@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from asyncio import AbstractEventLoop
 from collections import deque
 from collections.abc import Callable
@@ -18,6 +19,8 @@ __all__ = ["Listening", "listen"]
 
 T = TypeVar("T")
 
+_making = threading.Lock()
+
 
 class _Inlet(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
     """The receiving end of an operator: brings foreign threads' items onto the loop, in order."""
@@ -25,6 +28,7 @@ class _Inlet(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
     __slots__ = (
         "_demand",
         "_flushing",
+        "_group",
         "_loop",
         "_on_completed",
         "_on_error",
@@ -40,13 +44,16 @@ class _Inlet(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
         on_next: Callable[[T], object],
         on_error: Callable[[Exception], object],
         on_completed: Callable[[], object],
+        group: CompositeDisposable | None = None,
     ) -> None:
         self._loop = loop
         self._demand = current_demand()
         self._on_next = on_next
         self._on_error = on_error
         self._on_completed = on_completed
-        self._queue: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._group = group
+        # made when first needed: a deque is larger than all the rest, and most stay on one thread
+        self._queue: deque[tuple[Callable[..., None], tuple[Any, ...]]] | None = None
         self._flushing = False
         self._stopped = False
         self.subscription: abc.DisposableBase | None = None
@@ -74,7 +81,7 @@ class _Inlet(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
         if self._stopped:
             dropped(error, "an error came after the end of the subscription")
             return
-        self._stopped = True
+        self._end()
         self._on_error(error)
 
     def on_completed(self) -> None:
@@ -85,10 +92,18 @@ class _Inlet(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
 
     def _completed(self) -> None:
         if not self._stopped:
-            self._stopped = True
+            self._end()
             self._on_completed()
 
+    def _end(self) -> None:
+        self._stopped = True
+        if self._group is not None:
+            self._group.remove(self)
+
     def _hand_over(self, action: Callable[..., None], *args: Any) -> None:
+        if self._queue is None:
+            with _making:
+                self._queue = deque() if self._queue is None else self._queue
         self._queue.append((action, args))
         if not self._flushing:  # one hop for all that arrives before it lands
             self._flushing = True
@@ -98,6 +113,7 @@ class _Inlet(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
 
     def _flush(self) -> None:
         self._flushing = False
+        assert self._queue is not None
         # The entry stays in the queue while it is handled: what comes meanwhile lines up behind it.
         with demanded_by(self._demand):
             while self._queue:
@@ -144,13 +160,20 @@ def listen(
     What `on_next` raises ends the subscription and goes to `on_error`. The source gets the loop's
     scheduler. To be called on the loop.
     """
-    kind = _Inlet if getattr(source, "keeps_demands", False) else _ForeignInlet
-    inlet: _Inlet[T] = kind(loop, on_next, on_error, on_completed)
+    inlet = _inlet(source)(loop, on_next, on_error, on_completed)
+    _subscribe(inlet, source, loop)
+    return inlet
+
+
+def _inlet(source: Observable[T]) -> type[_Inlet[T]]:
+    return _Inlet if getattr(source, "keeps_demands", False) else _ForeignInlet
+
+
+def _subscribe(inlet: _Inlet[T], source: Observable[T], loop: AbstractEventLoop) -> None:
     subscription = source.subscribe(inlet, scheduler=LoopScheduler(loop))
     inlet.subscription = subscription
     if inlet._stopped:
         let_go(subscription)
-    return inlet
 
 
 class Listening(CompositeDisposable):
@@ -165,23 +188,6 @@ class Listening(CompositeDisposable):
         on_completed: Callable[[], object],
     ) -> None:
         """Like `listen`."""
-        inlet: abc.DisposableBase | None = None
-        ended = False
-
-        def forget() -> None:
-            nonlocal ended
-            ended = True
-            if inlet is not None:
-                self.remove(inlet)
-
-        def fail(error: Exception) -> None:
-            forget()
-            on_error(error)
-
-        def complete() -> None:
-            forget()
-            on_completed()
-
-        inlet = listen(source, loop, on_next, fail, complete)
-        if not ended:
-            self.add(inlet)
+        inlet = _inlet(source)(loop, on_next, on_error, on_completed, self)
+        self.add(inlet)
+        _subscribe(inlet, source, loop)

@@ -47,8 +47,8 @@ class _Coalesced(LiveView):
             self._sink.on_next(item)
             return
         text = _text_of(item)
-        if self._waiting and self._waiting[-1].goes_on_with(item, text):
-            self._waiting[-1].texts.append(text or "")
+        if text is not None and self._waiting and self._waiting[-1].goes_on_with(item):
+            self._waiting[-1].texts.append(text)
         else:
             self._waiting.append(_Joined(item, text))
 
@@ -70,12 +70,11 @@ class _Joined:
         self._first = first
         self.texts: list[str] = [] if text is None else [text]
 
-    def goes_on_with(self, item: Any, text: str | None) -> bool:
-        """Whether an item is of the same kind, and text as well."""
+    def goes_on_with(self, item: Any) -> bool:
+        """Whether an item of nothing but text is of the same kind, and of the same message."""
         first = self._first
-        if text is None or not self.texts or type(item) is not type(first):
-            return False
-        return not isinstance(item, tuple) or item[0] is first[0]
+        same = bool(self.texts) and type(item) is type(first)
+        return same and (not isinstance(item, tuple) or item[0] is first[0])
 
     def item(self) -> Any:
         """All of it."""
@@ -96,7 +95,8 @@ def _text_of(item: Any) -> str | None:
         item = item[1]
     if type(item) is str:
         return item
-    if type(item) is dict and type(item.get("content")) is str and len(item) == 4:
-        if item.get("function_call") is item.get("refusal") is item.get("tool_calls") is None:
-            return item["content"]  # type: ignore[no-any-return]
+    if type(item) is dict and len(item) == 4:
+        content, *others = (item.get(key) for key in ("content", "function_call", "refusal", "tool_calls"))
+        if others == [None, None, None] and (content is None or type(content) is str):
+            return content or ""
     return None

@@ -54,8 +54,8 @@ def markers(*, state: bool = False, inputs: bool = False) -> Callable[[Observabl
 
     A Block becomes `start … end`, a MessageStream its `delta`s (and `function_result`s) and one
     `response`, or `interrupted` if it was cut. It does not fail: an error is written once, as
-    `error`, where it happened, then the `end`s follow. Last comes one `result`: `done`,
-    `agent-stop`, `callback-stop`, `max-turns`, `max-plans`, `interrupted`, `waiting` or `agent-error`.
+    `error`, where it happened, then the `end`s follow. Last comes one `result`: `done`, `agent-stop`,
+    `callback-stop`, `max-turns`, `max-plans`, `limit`, `interrupted`, `waiting` or `agent-error`.
 
     ```
     items     --(bot|)
