@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, overload
-from weakref import WeakSet
 
 from reactivex import abc
 from reactivex.disposable import Disposable
@@ -39,7 +38,6 @@ class Conversation(Sequence[Message]):
         variables: Mapping[str, Any] | None = None,
     ) -> None:
         self._followed = Followed(Transcript())
-        self._driven: WeakSet[Scope] = WeakSet()
         self._witnesses: tuple[Witness[Any], ...] = ()
         self._told: tuple[MessageCallback, ...] = ()
         for message in messages:
@@ -111,9 +109,7 @@ class Conversation(Sequence[Message]):
             driven: Whether a run holds it to its end, so that who witnesses the conversation may look into
                 it while it is open.
         """
-        self._followed.add(item)
-        if driven and isinstance(item, Scope):
-            self._driven.add(item)
+        self._followed.add(item, driven and isinstance(item, Scope))
         for witness in self._witnesses:
             witness.follow(item, driven)
 
@@ -155,7 +151,7 @@ class Conversation(Sequence[Message]):
         following = self._followed.items
         self._witnesses = (*self._witnesses, witness)
         for item in following:
-            witness.follow(item, item in self._driven)
+            witness.follow(item, self._followed.is_driven(item))
 
     @property
     def tells(self) -> bool:

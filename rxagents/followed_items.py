@@ -21,16 +21,30 @@ class Followed:
         folded: What there was before.
     """
 
-    __slots__ = ("_folded", "_folding", "_open")
+    __slots__ = ("_driven", "_folded", "_folding", "_open")
 
     def __init__(self, folded: Transcript) -> None:
         self._folded = folded
         self._open: list[Item] = []
+        self._driven: set[Item] | None = None
         self._folding = threading.Lock()
 
-    def add(self, item: Item) -> None:
-        """Follows one more item."""
+    def add(self, item: Item, driven: bool = False) -> None:
+        """Follows one more item.
+
+        Args:
+            item: Any.
+            driven: Whether a run holds it to its end.
+        """
+        if driven:
+            with self._folding:
+                self._driven = self._driven or set()
+                self._driven.add(item)
         self._open.append(item)
+
+    def is_driven(self, item: Item) -> bool:
+        """Whether a run holds it to its end."""
+        return self._driven is not None and isinstance(item, Replay) and item in self._driven
 
     @property
     def items(self) -> list[Item]:
@@ -67,6 +81,9 @@ class Followed:
         if ended:
             self._folded = self._folded.fold_all(ended)
             del self._open[: len(ended)]
+            if self._driven is not None:
+                self._driven.difference_update(item for item in ended if isinstance(item, Replay))
+                self._driven = self._driven or None  # thousands of conversations may be idle
         return self._folded
 
 

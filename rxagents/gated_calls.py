@@ -16,7 +16,6 @@ from .paused_turns import PausedTurn
 from .state_updates import StateUpdate
 from .streams import MessageStream
 from .tooling.approvals import Approvals, current_approvals, wait_at
-from .tooling.deciders import Waiter
 from .tooling.pending_calls import Approve, Decision, PendingCall, Reject, needed
 from .tooling.toolboxes import Toolbox
 from .tooling.tools import Tool
@@ -97,9 +96,7 @@ class GatedCalls:
                 return call
         except ToolError as error:
             return self._told(call, f"Error: {error}\nIt was not run. Go on without it.")
-        desks = self._desks(pending)
-        pending = replace(pending, call_id=desks[-1].free_id(call.id))
-        return self._taken(call, pending, await self._decision(call, PausedCall(pending, call.id), desks))
+        return await self._decided(call, PausedCall(pending, call.id), self._desks(pending), stored=False)
 
     def answered(self, call: ToolCall, result: FunctionResult) -> FunctionResult:
         """A call has been run; gives what to tell the model."""
@@ -122,21 +119,20 @@ class GatedCalls:
         waiting = next((waiting for waiting in paused.calls if waiting.id == call.id), None)
         if waiting is None:
             return self._told(call, _CUT)
-        decision = waiting.decision
-        if decision is None:
-            decision = await self._decision(call, waiting, self._desks(waiting.pending))
-        else:
-            self._notes.taken(call.id)  # before it is run, which must not be done twice
-        return self._taken(call, waiting.pending, decision)
+        if waiting.decision is None:
+            return await self._decided(call, waiting, self._desks(waiting.pending), stored=True)
+        self._notes.taken(call.id)  # before it is run, which must not be done twice
+        return self._taken(call, waiting.pending, waiting.decision)
 
-    async def _decision(self, call: ToolCall, waiting: PausedCall, desks: list[Approvals]) -> Decision:
-        """What is decided about a call, when somebody has."""
+    async def _decided(
+        self, call: ToolCall, waiting: PausedCall, desks: list[Approvals], *, stored: bool
+    ) -> ToolCall | FunctionResult:
+        """What comes of a call, when somebody has decided."""
         notes = self._notes
+        waiter, held = wait_at(desks, waiting.pending, lambda: self._leave(call, desks), stored=stored)
+        held.callback(self._gone, call, desks)
+        waiting = replace(waiting, pending=waiter.call)
         notes.waits(waiting, desks[-1])
-        self._show(StateUpdate("approval", waiting.pending.to_dict(), shown=True))
-        waiter = Waiter(waiting.pending, lambda: self._leave(call, desks))
-        held = wait_at(desks, waiter)
-        held.callback(self._gone, call, waiting.pending, desks)
 
         def cut(_: object) -> None:
             # now, so that who decides from here on decides for another run
@@ -146,15 +142,19 @@ class GatedCalls:
 
         self._stream.on_end(cut)
         with held:
+            # whoever hears of it may decide it there and then
+            self._show(StateUpdate("approval", waiter.call.to_dict(), shown=True))
+            for desk in desks:
+                if not self._stream.ended:
+                    desk.consult(waiter, held)
+            waiter.has_asked()
             decision = await waiter.decision()
             notes.taken(call.id)
-        return decision
+        return self._taken(call, waiter.call, decision)
 
-    def _gone(self, call: ToolCall, pending: PendingCall, desks: list[Approvals]) -> None:
+    def _gone(self, call: ToolCall, desks: list[Approvals]) -> None:
         self._left.discard(call.id)
-        for desk in desks:
-            desk.taken(pending.call_id)
-            desk.stalls(self._stream, False)
+        desks[-1].stalls(self._stream, False)
 
     def _taken(self, call: ToolCall, pending: PendingCall, decision: Decision) -> ToolCall | FunctionResult:
         data = pending.to_dict()
@@ -180,14 +180,14 @@ class GatedCalls:
         return result
 
     def _leave(self, call: ToolCall, desks: list[Approvals]) -> None:
-        self._left.add(call.id)
-        self._look(desks)
+        if not self._stream.ended:
+            self._left.add(call.id)
+            self._look(desks)
 
     def _look(self, desks: list[Approvals]) -> None:
         """Says whether there is nothing left to do but to wait."""
         stalled = bool(self._left) and self._open <= {*self._left, *self._notes.results}
-        for desk in desks:
-            desk.stalls(self._stream, stalled)
+        desks[-1].stalls(self._stream, stalled)
 
     def _tool(self, call: ToolCall) -> Tool | None:
         """The tool of a call, if there are calls of it that need approval."""
@@ -195,11 +195,12 @@ class GatedCalls:
         return tool if tool is not None and tool.approval else None
 
     def _desks(self, pending: PendingCall | None = None) -> list[Approvals]:
-        """Where a call can wait: at the agent's own desk, and at that of the run."""
-        desks = [desk for desk in (self._own, current_approvals.get()) if desk is not None]
+        """Where a call can wait: at the agent's own desk, and at those of the run, the last its session's."""
+        own = () if self._own is None else (self._own,)
+        desks = dict.fromkeys((*own, *current_approvals.get()))
         if pending is not None and not desks:
             raise ApprovalError(
                 f"the tool {pending.tool!r} of agent {self._agent} needs approval, and there is nobody to "
                 "give it: ask the agent through a Workflow, or give it approvals=…"
             )
-        return list(dict.fromkeys(desks))
+        return list(desks)

@@ -12,6 +12,7 @@ from .errors import ConfigurationError
 from .participants import Participant
 from .strategies.readings import ReadingStrategy, check_strategy
 from .tooling.contexts import Context
+from .tooling.pending_calls import Approval
 from .tooling.tool_results import encoded
 from .tooling.tools import Tool
 
@@ -45,6 +46,7 @@ class Handoff:
         on_handoff: Called before the handoff counts, with the Context of the call and what is handed
             over; plain or async. What it raises is told to the model, and nothing is handed over.
         reading_strategy: What the target hears of the conversation; by default everything.
+        approval: Whether it waits until somebody approves it, as of a Tool.
 
     Raises:
         ConfigurationError: An argument is of no use.
@@ -57,6 +59,7 @@ class Handoff:
     input_type: Any = None
     on_handoff: Callable[[Context, Any], Any] | None = None
     reading_strategy: ReadingStrategy | None = None
+    approval: Approval = False
 
     def __post_init__(self) -> None:
         if not callable(self.target) or not is_id(getattr(self.target, "id", None)):
@@ -80,12 +83,10 @@ class Handed:
     Args:
         handoff: To whom, and how.
         reason: What is handed over, as text.
-        tool: The tool's name.
     """
 
     handoff: Handoff
     reason: str
-    tool: str
 
 
 def as_handoff(agent: str, to: Participant | Handoff) -> Handoff:
@@ -113,7 +114,7 @@ def transfer_tool(handoff: Handoff) -> Tool:
         turn = context._turn
         if turn.over is not None:
             return f"Not transferred: the conversation goes on with {turn.over.handoff.target.id}."
-        turn.over = Handed(handoff, encoded(input), name)
+        turn.over = Handed(handoff, encoded(input))
         try:
             if handoff.on_handoff is not None:
                 answer = handoff.on_handoff(context, input)
@@ -137,4 +138,6 @@ def transfer_tool(handoff: Handoff) -> Tool:
         with_reason if handoff.input_type is None else transfer,
         name=name,
         description=told if handoff.description is None else handoff.description,
+        early=False,
+        approval=handoff.approval,
     )

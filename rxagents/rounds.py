@@ -162,7 +162,7 @@ class _Turn:
             for item in self._paused.items():
                 emit(item)
             await self._calls.answer(self._paused.message.tool_calls, emit)
-            if self._is_over(self._paused.message):
+            if self._state.over is not None:
                 return
             messages = messages + wire_turn(self.stream.assembled())
         asked = retries = 0
@@ -178,7 +178,7 @@ class _Turn:
                 names = ", ".join(call.function["name"] for call in answer.tool_calls)
                 _log.debug("%s: calls %s", rounds.agent, names)
                 await self._calls.answer(answer.tool_calls, emit)
-                if self._is_over(answer):
+                if self._state.over is not None:
                     return
                 messages = messages + wire_turn(self.stream.assembled(begun))
                 continue
@@ -195,19 +195,11 @@ class _Turn:
                 emit(delta(restart=str(error)))
                 continue
             _log.debug("%s: answered with %d deltas", rounds.agent, self.stream.length)
-            self._is_over(answer)
             return
         raise MaxRoundsError(
             f"agent {rounds.agent}: the model called tools in {rounds.max_rounds} rounds and never answered; "
             "raise max_rounds, or tell it in the system message when to stop"
         )
-
-    def _is_over(self, answer: Message) -> bool:
-        """Whether one of its calls has ended the turn. What a restart has made void has not."""
-        over = self._state.over
-        if over is not None and over.tool not in [call.function["name"] for call in answer.tool_calls]:
-            over = self._state.over = None
-        return over is not None
 
     def _parse(self, answer: Message) -> None:
         output = self._rounds.output

@@ -43,12 +43,12 @@ class Session:
         askable: Whom to ask.
         kept: Where the conversation is kept.
         system_prompt: The first message of a new conversation.
-        desk: Where calls wait that need approval.
+        desk: Where calls wait that need approval, beside the desk that it has itself.
         stops: Whether a run ends when there is nothing left to do but to wait for approval.
     """
 
     def __init__(
-        self, askable: Askable, kept: Keeping, system_prompt: str, desk: Approvals, stops: bool
+        self, askable: Askable, kept: Keeping, system_prompt: str, desk: Approvals | None, stops: bool
     ) -> None:
         self.askable = askable
         self.system_prompt = system_prompt
@@ -56,7 +56,8 @@ class Session:
         self._current: Run | None = None
         self._starting = threading.Lock()
         self._recorders: dict[Recorder, None] = {}
-        self._desk = desk
+        self._desk = Approvals()  # what is decided in this session is about no call of another
+        self._desks = (self._desk,) if desk is None else (desk, self._desk)
         self._stops = stops
 
     @property
@@ -101,9 +102,10 @@ class Session:
     @property
     def waiting(self) -> tuple[PendingCall, ...]:
         """The calls that wait for approval."""
+        transcript = self.conversation.transcript
         calls = {call.call_id: call for call in self._desk.waiting}
-        for _, call in waiting_calls(self.conversation.transcript):
-            if not self._desk.has_decided(call.pending.call_id):
+        for _, call in waiting_calls(transcript):
+            if not (self._going_on and self._desk.has_decided(call.pending.call_id)):
                 calls.setdefault(call.pending.call_id, call.pending)
         return tuple(calls.values())
 
@@ -118,16 +120,14 @@ class Session:
             return
         self.end_what_was_left()
         with self._starting:
-            going_on = self._current is not None and self._current.going_on
+            going_on = self._going_on
             kept = self._kept.conversation if going_on else self._kept.refresh()
             for turn, call in waiting_calls(kept.transcript):
                 if call.pending.call_id == decision.call_id:
                     if not going_on:
                         kept.follow(turn.decided(decision).stored())
                         return
-                    # its agent has not come to it yet
-                    if not self._desk.has_decided(call.pending.call_id):
-                        self._desk.decides(decision, ahead=True)
+                    if self._desk.decides(decision, ahead=True):  # its agent has not come to it yet
                         return
         raise not_waiting(decision.call_id, self.waiting)
 
@@ -149,8 +149,12 @@ class Session:
         if self._current is run:
             self._current = None
 
+    @property
+    def _going_on(self) -> bool:
+        return self._current is not None and self._current.going_on
+
     def _check_idle(self) -> None:
-        if self._current is not None and self._current.going_on:
+        if self._going_on:
             raise WorkflowBusyError(
                 "this workflow is in the middle of a run; let it end, dispose it, or make another "
                 "workflow with workflow.conversation.fork()"
@@ -159,7 +163,7 @@ class Session:
     async def _converse(self, said: Observable[Item], run: Run, emit: Emit) -> None:
         for recorder in tuple(self._recorders):
             recorder.follow(run, self.askable)
-        current_approvals.set(self._desk)
+        current_approvals.set(self._desks)
         if self._stops:
             Standstill(run, self._desk)
         await converse(self.askable, said, run, emit)

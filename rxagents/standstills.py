@@ -36,8 +36,9 @@ class Standstill:
         stalled = self._desk.stalled
         if self._run.ended or not stalled:
             return
-        at_work = [leaf for leaf in _leaves(self._run) if leaf not in stalled]
-        if not at_work:
+        leaves = list(_leaves(self._run))
+        at_work = [leaf for leaf in leaves if leaf not in stalled]
+        if leaves and not at_work:
             self._run.wait_no_longer()
         for leaf in at_work:
             if leaf not in self._watched:

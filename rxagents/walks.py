@@ -7,7 +7,6 @@ nested blocks need no more of Python's stack than one.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
@@ -53,19 +52,12 @@ class Walk(Listening, Generic[F]):
         super().__init__()
         self._sink = sink
         self._visitor = visitor
-        self._queue: deque[Callable[[], None]] | None = None  # only while it walks: idle, it is small
         self._met: list[Callable[[], None]] | None = None
         self._step(partial(self._follow, source, frame))
 
     def _follow(self, source: Observable[Item], frame: F) -> None:
-        leave = self._visitor.leave
-        self.listen(
-            source,
-            self._sink.loop,
-            lambda item: self._step(partial(self._meet, item, frame)),
-            lambda error: self._step(partial(leave, frame, error)),
-            lambda: self._step(partial(leave, frame, None)),
-        )
+        way = _Way(self, frame)
+        self.listen(source, self._sink.loop, way.item, way.leave, way.leave)
 
     def _meet(self, item: Item, frame: F) -> None:
         if isinstance(item, MessageStream):
@@ -81,19 +73,32 @@ class Walk(Listening, Generic[F]):
         if self._met is not None:
             self._met.append(step)  # met on the way into a block: comes before what waits outside
             return
-        if self._queue is not None:
-            self._queue.append(step)
-            return
-        self._queue = deque((step,))
+        steps = [step]  # the next one last
         try:
             # what the visitor subscribes to is for who subscribed to the walk, wherever the item came from
             with demanded_by(self._sink.demand):
-                while self._queue and not self._sink.stopped:
+                while steps and not self._sink.stopped:
                     self._met = []
-                    self._queue.popleft()()
-                    self._queue.extendleft(reversed(self._met))
+                    steps.pop()()
+                    steps.extend(reversed(self._met))
         finally:
             self._met = None
+
+
+class _Way(Generic[F]):
+    """What comes of one source, as steps of the walk. Small, since thousands of conversations may be idle."""
+
+    __slots__ = ("_frame", "_walk")
+
+    def __init__(self, walk: Walk[F], frame: F) -> None:
+        self._walk = walk
+        self._frame = frame
+
+    def item(self, item: Item) -> None:
+        self._walk._step(partial(self._walk._meet, item, self._frame))
+
+    def leave(self, error: Exception | None = None) -> None:
+        self._walk._step(partial(self._walk._visitor.leave, self._frame, error))
 
 
 def is_input(stream: MessageStream) -> bool:

@@ -79,7 +79,7 @@ class Workflow(Deciding):
         approvals: Approvals | Decider | None = None,
         on_waiting: Literal["wait", "stop"] = "wait",
     ) -> None:
-        desk = approvals_of("workflow", approvals) or Approvals()
+        desk = approvals_of("workflow", approvals)
         if on_waiting not in ("wait", "stop"):
             raise ConfigurationError(f"workflow: on_waiting is 'wait' or 'stop', not {on_waiting!r}")
         kept = Keeping(conversation, history, on_message)

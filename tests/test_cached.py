@@ -25,7 +25,7 @@ from rxagents import (
     Workflow,
     on_dropped,
 )
-from rxagents.llm import Call, Reply, cached, fallback, logged, retry
+from rxagents.llm import Call, Reply, best_of, cached, fallback, fan_out, gated, logged, retry
 from rxagents.testing import Dropped, Marbles, OpenAIServer, Paused
 from rxagents.values import delta
 
@@ -144,6 +144,43 @@ def test_another_model_has_another_key() -> None:
     assert len(keys(a, *others)) == 11
     assert len(keys(a, served_by(), OpenAILLM("a", base_url="http://a/v1", api_key="another"))) == 1
     assert keys(logged(a, print)) == keys(a), "one that only listens is the model itself"
+
+
+class Wrapped:
+    """A model of the user's around another."""
+
+    def __init__(self, llm: Any) -> None:
+        self.llm = llm
+
+    def __call__(self, request: ChatRequest) -> rx.Observable[Any]:
+        return rx.of("another word")
+
+
+def decent(text: str) -> bool:
+    return True
+
+
+def short(text: str) -> bool:
+    return len(text) < 9
+
+
+def test_what_settles_the_answer_is_part_of_the_key() -> None:
+    a = served_by()
+    others = [
+        Wrapped(a),
+        gated(a, decent),
+        gated(a, short),
+        gated(a, decent, on_fail="replace"),
+        gated(a, decent, on_fail="replace", replacement="No."),
+        best_of(a, 2, len),
+        best_of(a, 3, len),
+        best_of(a, 2, max),
+        best_of(a, 2, served_by("b")),
+        best_of(a, 2, served_by("c")),
+        fan_out(a, combine=len),
+        fan_out(a, combine=max),
+    ]
+    assert len(keys(a, *others)) == 13
 
 
 def test_the_key_may_be_chosen() -> None:

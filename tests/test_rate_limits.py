@@ -26,7 +26,7 @@ from rxagents import (
 from rxagents.engine.bridges import from_async
 from rxagents.llm import fallback, rate_limited, retry
 from rxagents.operators import text
-from rxagents.testing import Marbles, OpenAIServer, Paused, VirtualClock
+from rxagents.testing import Marbles, OpenAIServer, Paused, VirtualClock, virtual
 
 REQUEST = ChatRequest(({"role": "user", "content": "Hi"},))
 WAIT = 10.0
@@ -224,6 +224,25 @@ def test_a_loop_that_is_closed_keeps_no_place() -> None:
 
     asyncio.run(leave_open())
     assert Workflow(Agent("bot", shared)).run("q").text == "Hi"
+
+
+def test_who_waits_for_a_minute_on_a_loop_that_is_closed_holds_up_nobody() -> None:
+    shared = rate_limited(lambda _: rx.of("Hi"), requests_per_minute=1)
+
+    async def leave_open() -> None:
+        shared(REQUEST).subscribe()
+        shared(REQUEST).subscribe()  # the first in line, with a timer that will never ring
+
+    asyncio.run(leave_open())
+    heard: list[Any] = []
+
+    @virtual  # its minute is another one
+    async def main() -> None:
+        shared(REQUEST).subscribe(heard.append)
+        await asyncio.sleep(1)
+
+    main()
+    assert heard == ["Hi"]
 
 
 def test_the_one_who_waits_is_asked_with_its_own_context(marbles: Marbles) -> None:

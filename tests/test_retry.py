@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from typing import Any
 
 import pytest
@@ -75,6 +76,30 @@ def test_a_function_that_gives_no_time_fails_the_answer() -> None:
         ConfigurationError, match="retry: what delay gave is 'soon'; it must be a number of seconds"
     ):
         retry(ScriptedLLM([LOST]), delay=lambda failures, error: "soon")(REQUEST).run()  # type: ignore[arg-type, return-value]
+
+
+@pytest.mark.parametrize("given", ["x", -0.1, 1.5, None])
+def test_a_jitter_that_gives_no_part_fails_the_answer(given: Any) -> None:
+    words = f"retry: what jitter gave is {given!r}; it must be a number from 0 to 1"
+    with pytest.raises(ConfigurationError, match=re.escape(words)):
+        retry(ScriptedLLM([LOST]), jitter=lambda: given)(REQUEST).run()
+
+
+def test_what_a_function_raises_hides_no_failure() -> None:
+    def on(error: Exception) -> bool:
+        raise LookupError("of the predicate")
+
+    def same(error: Exception) -> bool:
+        raise error
+
+    with pytest.raises(LookupError) as caught:
+        retry(ScriptedLLM([LOST]), on=on)(REQUEST).run()
+    assert caught.value.__context__ is LOST
+    lost = ModelConnectionError("lost")
+    with pytest.raises(ModelConnectionError) as caught_same:
+        retry(ScriptedLLM([lost]), on=same)(REQUEST).run()
+    assert caught_same.value is lost
+    assert lost.__context__ is not lost
 
 
 def test_what_the_service_says_is_waited(marbles: Marbles) -> None:

@@ -299,6 +299,8 @@ def _counted(plan: Plan) -> tuple[int, list[tuple[str, int]]]:
         (("chain", (("behind", (("agent",),), ("mend",)),)), 1),
         (("sequence", (("agent",), ("ask", (("upper",),), "await"))), 1),
         (("sequence", (("agent",), ("ask", (("upper",),), "last_heard"))), 1),
+        (("sequence", (("agent",), ("ask", (("agent",),), "last_heard"))), 3),
+        (("sequence", (("agent",), ("ask", (("ask", (("agent",),), "last_heard"),), "last_heard"))), 5),
         (("ask", (("behind", (("agent",),), ("last",)),), "read"), 1),
         (("sequence", (("agent",), ("behind", (("upper",),), ("last",)))), 1),
         (("sequence", (("agent",), ("pipe", (("upper",), ("words",))))), 1),

@@ -15,7 +15,7 @@ from ..engine.loops import hop, is_on
 from ..replays import Replay
 from ..state_updates import StateUpdate
 from ..transcripts import Item, Transcript
-from .own_turns import asked_so_far
+from .own_turns import asked_so_far, current_turn
 from .spending import beside
 
 __all__ = ["Emit", "Heard", "hear", "until_ended"]
@@ -66,11 +66,13 @@ async def hear(source: Observable[Item], emit: Emit) -> Heard:
         usage, log = came.usage, came.log
         if usage or log:
             # What was asked in a turn is paid by that turn, whoever hears it; and what an operator with a
-            # name heard and handed on, by whoever said it.
-            asked = asked_so_far()
+            # name heard and handed on, or a turn heard and says in an ask, by whoever said it.
+            turn = current_turn()
             handed_on = [each for replay in replays for each in getattr(replay, "heard", ())]
-            if asked or handed_on:
-                usage, log = beside(replays, asked, handed_on)
+            if turn is not None:
+                usage, log = beside(replays, asked_so_far(turn), handed_on, turn.is_paid)
+            elif handed_on:
+                usage, log = beside(replays, (), handed_on)
         if usage or came.variables or log:
             # with the values that hold at last: an update between the blocks may have set them again
             variables = {name: whole.variables[name] for name in came.variables}

@@ -64,8 +64,13 @@ class Turn:
 
     def is_paid(self, message: Message) -> bool:
         """Whether somebody else pays for it: the turn in which it was asked, or who said what was heard."""
-        asked = any(id(message) in known for known in asked_so_far(self))
-        return asked or any(each is message for each in self.said_before())
+        turns = [self]
+        while (around := turns[-1].around) is not None:
+            turns.append(around)
+        return any(
+            id(message) in turn.known() or any(each is message for each in turn.said_before())
+            for turn in turns
+        )
 
     def end(self, emitted: Iterable[Item]) -> StateUpdate | None:
         """Cuts what was asked and is still open; gives what all of it took beyond what was emitted."""

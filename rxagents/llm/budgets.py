@@ -143,6 +143,8 @@ class Budget:
     def _next(self) -> tuple[Place, float | None] | None:
         """Who is let in now, or, with a time, who is first and has to wait; None: others have to leave."""
         with self._lock:
+            while self._waiting and self._waiting[0].loop.is_closed():
+                self._waiting.popleft()  # its timer will not ring
             first = self._waiting[0] if self._waiting else None
             if first is None or first.has_timer or self._is_full():
                 return None

@@ -18,6 +18,9 @@ from ..hash_keys import hash_key
 from ..recording.journal_values import completion_data, completion_from, delta_data, delta_from
 from ..values import Completion
 from .compositions import ComposedLLM, WrappedLLM, answer_of
+from .gated_models import GatedLLM
+from .logged_models import LoggedLLM
+from .recorded import RecordedLLM
 from .requests import LLM, ChatRequest, LLMConstraints
 
 __all__ = ["AsyncStore", "Store", "cached"]
@@ -54,9 +57,9 @@ def cached(llm: LLM, store: Store, *, key: Callable[[ChatRequest], Any] | None =
         store: A dict, a `shelve`, any mapping; or an object whose `get` and `set` are coroutine functions.
             Keys are strings of 64 characters, values JSON text.
         key: What makes two requests equal, as JSON-able data of a ChatRequest. By default the body of the
-            request, and of the model its name, address, settings and constraints. A model that has no
-            name, such as a function, is known by its qualified name only: where several share a
-            store, give this.
+            request, and of the model its name, address, settings and constraints. What has no name of
+            its own, such as a function, a judge or a check, is known by its qualified name only: where
+            several share a store, give this.
 
     Raises:
         ConfigurationError: It is no model, or the store is none.
@@ -144,14 +147,25 @@ def _read(text: str | bytes) -> list[Any]:
     return items if data["completion"] is None else [*items, completion_from(data["completion"])]
 
 
-def _identity(llm: LLM) -> Any:
-    """What tells a model from others, in every process."""
+def _identity(llm: Any) -> Any:
+    """What tells a model, or what settles an answer, from others, in every process."""
     if isinstance(llm, ComposedLLM):
-        return [type(llm).__qualname__, *map(_identity, llm.llms)]
+        return [type(llm).__qualname__, *map(_identity, (*llm.llms, *llm.settled_by))]
+    if isinstance(llm, LoggedLLM | RecordedLLM):  # they only listen
+        return _identity(llm.llm)
+    if isinstance(llm, GatedLLM):
+        rule = llm._rule
+        return [_name(llm), _identity(llm.llm), rule.name, rule.on_fail, rule.replacement, _name(rule.check)]
+    if isinstance(llm, int):
+        return llm
     inner = getattr(llm, "llm", None)
-    if inner is not None:  # one that only listens
-        return _identity(inner)
+    if inner is not None:
+        return [_name(llm), _identity(inner)]
     if isinstance(getattr(llm, "model", None), str):
         return [repr(llm), getattr(llm, "_params", {}), getattr(llm, "constraints", LLMConstraints())]
-    named = llm if hasattr(llm, "__qualname__") else type(llm)
+    return _name(llm)
+
+
+def _name(thing: object) -> str:
+    named = thing if hasattr(thing, "__qualname__") else type(thing)
     return f"{named.__module__}.{named.__qualname__}"

@@ -92,6 +92,7 @@ class _FanOutLLM(ComposedLLM):
         _check_function("fan_out", "combine", combine)
         super().__init__("fan_out", llms, [combine] if _is_llm(combine) else [], combine=combine)
         self.constraints = common(self.llms)
+        self.settled_by = (combine,)
         self._combine = combine
 
     def __call__(self, request: ChatRequest, /) -> Observable[Any]:
@@ -133,6 +134,7 @@ class _BestLLM(ComposedLLM):
         self.llm = llm
         self._n = check_number("best_of", "n", n, 1)
         self._judge = judge
+        self.settled_by = (n, judge)
 
     def __call__(self, request: ChatRequest, /) -> Observable[Any]:
         return from_async(partial(self._answer, request))

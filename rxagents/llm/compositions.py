@@ -34,10 +34,13 @@ class ComposedLLM(ABC):
     Attributes:
         llms: All its models.
         constraints: What at least one of them cannot do.
+        settled_by: What settles, beside the models, which answer is given: numbers and functions.
 
     Raises:
         ConfigurationError: There is no model, or one is none.
     """
+
+    settled_by: tuple[Any, ...] = ()
 
     def __init__(self, made_by: str, llms: Sequence[LLM], also: Sequence[LLM] = (), **options: Any) -> None:
         if not llms:
@@ -178,6 +181,8 @@ class Inquiry(abc.DisposableBase):
         try:
             self.failed(error)
         except Exception as raised:  # a predicate or a delay of the user's
+            if raised is not error and raised.__context__ is None:
+                raised.__context__ = error  # as if it were handled by a `try`: it shows in the traceback
             self.sink.on_error_first(raised)
 
     def _completed(self) -> None:

@@ -114,7 +114,12 @@ class _RetriedLLM(WrappedLLM):
         if told is not None:
             return told if told <= self._max_delay else None
         seconds = min(self._delay * 2.0 ** min(failures - 1, 60), self._max_delay)
-        return seconds if self._jitter is None else seconds * (1 - self._jitter() / 2)
+        if self._jitter is None:
+            return seconds
+        part = self._jitter()
+        if not isinstance(part, int | float) or not 0 <= part <= 1:
+            raise ConfigurationError(f"retry: what jitter gave is {part!r}; it must be a number from 0 to 1")
+        return seconds * (1 - part / 2)
 
     def __call__(self, request: ChatRequest, /) -> Observable[Any]:
         return answered(request, lambda asking: _Retrying(self, asking))

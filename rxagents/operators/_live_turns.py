@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections import deque
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from functools import partial
@@ -39,6 +38,26 @@ class LiveTurns(abc.DisposableBase):
         fails: Whether a turn that fails fails all.
     """
 
+    __slots__ = (
+        "_arrive",
+        "_arrived",
+        "_askable",
+        "_context",
+        "_conversation",
+        "_cut_before",
+        "_ended",
+        "_fails",
+        "_heard",
+        "_last_word",
+        "_left",
+        "_open",
+        "_sink",
+        "_source",
+        "_source_done",
+        "_taking",
+        "_waiting",
+    )
+
     def __init__(
         self,
         sink: Sink[Item],
@@ -58,8 +77,9 @@ class LiveTurns(abc.DisposableBase):
         self._heard = self._what_has_ended if policy == "merge" else self._all
         self._ended: Transcript | None = None
         self._open: dict[LiveTurn, None] = {}
-        self._arrived: deque[Any] = deque()
-        self._waiting: deque[Any] = deque()
+        # lists, since thousands of conversations may be idle: an empty deque is twelve times as large
+        self._arrived: list[Any] = []
+        self._waiting: list[Any] = []
         self._taking = self._source_done = self._left = self._cut_before = False
         self._last_word: str | None = None
         before = conversation.transcript
@@ -110,7 +130,7 @@ class LiveTurns(abc.DisposableBase):
             return
         self._taking = True
         try:
-            self._arrive(self, self._arrived.popleft())
+            self._arrive(self, self._arrived.pop(0))
         finally:
             self._taking = False
         if self._arrived:
@@ -145,7 +165,7 @@ class LiveTurns(abc.DisposableBase):
             self._leave()
             self._sink.on_completed()
         elif self._waiting and not self._open:
-            self.begin(self._waiting.popleft())
+            self.begin(self._waiting.pop(0))
         else:
             self._complete_if_done()
 

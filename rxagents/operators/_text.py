@@ -126,7 +126,8 @@ class _Reader(Listening):
         self._sink = sink
         self._emit = emit
         self._at_once = order == "arrival"
-        self._waiting: deque[tuple[MessageStream, abc.DisposableBase]] = deque()
+        # made when first needed: an idle conversation is to be small
+        self._waiting: deque[tuple[MessageStream, abc.DisposableBase]] | None = None
         self._reading = 0
         self._outer_done = False
         self._outer_error: Exception | None = None
@@ -137,6 +138,8 @@ class _Reader(Listening):
             self._read(stream)
         else:
             hold = stream.hold()
+            if self._waiting is None:
+                self._waiting = deque()
             self._waiting.append((stream, hold))
             self.add(hold)
 

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import ExitStack
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any
 
 from ..errors import ApprovalError, ConfigurationError
@@ -15,13 +16,17 @@ from .pending_calls import Approve, Decision, PendingCall, Reject
 __all__ = ["Approvals", "approvals_of", "current_approvals", "not_waiting", "wait_at"]
 
 # Tasks inherit it, so it reaches all agents of a run, however deep, and no others.
-current_approvals: ContextVar[Approvals | None] = ContextVar("rxagents.approvals", default=None)
+current_approvals: ContextVar[tuple[Approvals, ...]] = ContextVar("rxagents.approvals", default=())
+
+# A call has one id at all desks where it waits, so it comes to all of them in one moment.
+_entering = threading.Lock()
 
 
 class Approvals:
     """The desk at which calls that need approval wait, and are decided, from any thread.
 
-    A workflow has one of its own: decide there. Outside of workflows, agents are given one.
+    A workflow has one of its own: decide there. Outside of workflows, agents are given one. Several agents
+    and workflows may be given the same one, on several loops: what waits in all of them waits there.
 
     ```python
     desk = Approvals()
@@ -47,7 +52,6 @@ class Approvals:
         self._decide = check_decider(decide)
         self._waiting: dict[str, Waiter] = {}
         self._ahead: dict[str, Decision] = {}
-        self._decided: set[str] = set()
         self._lock = threading.Lock()
         self._names: set[str] = set()
         self._looking: tuple[Callable[[], object], ...] = ()
@@ -57,7 +61,7 @@ class Approvals:
     def waiting(self) -> tuple[PendingCall, ...]:
         """The calls that wait here now, the first that came first."""
         with self._lock:
-            return tuple(waiter.call for waiter in self._waiting.values())
+            return tuple(waiter.call for waiter in self._waiting.values() if waiter.waits)
 
     def approve(self, call_id: str, *, arguments: Mapping[str, Any] | None = None) -> None:
         """Lets a call run, from any thread.
@@ -100,33 +104,21 @@ class Approvals:
             ahead: Keep it until the call waits here, if it does not yet.
         """
         with self._lock:
-            waiter = self._waiting.pop(decision.call_id, None)
-            if waiter is not None:
-                self._decided.add(decision.call_id)
-            elif ahead and decision.call_id not in self._decided:
-                self._ahead[decision.call_id] = decision
-                return True
+            waiter = self._waiting.get(decision.call_id)
+            if waiter is None and ahead:
+                return self._ahead.setdefault(decision.call_id, decision) is decision
         return waiter is not None and waiter.settle(decision)
 
     def has_decided(self, call_id: str) -> bool:
-        """Whether the call was decided here just now, or is to be as soon as it waits."""
+        """Whether the call was decided just now, or is to be as soon as it waits here."""
         with self._lock:
-            return call_id in self._decided or call_id in self._ahead
-
-    def taken(self, call_id: str) -> None:
-        """Says that the decision about a call was taken up, or that nobody will."""
-        with self._lock:
-            self._decided.discard(call_id)
+            waiter = self._waiting.get(call_id)
+            return call_id in self._ahead or (waiter is not None and waiter.settled is not None)
 
     def forget(self) -> None:
         """Forgets what was decided ahead."""
         with self._lock:
             self._ahead.clear()
-
-    def free_id(self, call_id: str) -> str:
-        """The id, or one that is made of it where a call of that id waits already."""
-        with self._lock:
-            return _free(call_id, self._waiting)
 
     def stalls(self, stream: object, stalled: bool) -> None:
         """Says of a message whether there is nothing to do in it but to wait here."""
@@ -158,16 +150,22 @@ class Approvals:
         with self._lock:
             self._names.discard(name)
 
-    def _enter(self, waiter: Waiter, held: ExitStack) -> None:
-        """Lets it wait here until what is held is let go of."""
+    def consult(self, waiter: Waiter, held: ExitStack) -> None:
+        """Asks who decides about a call that waits here, until what is held is let go of."""
+        if self._decide is not None and waiter.settled is None:
+            consult(self._decide, waiter, held)
+
+    def _ids(self) -> set[str]:
+        with self._lock:  # those of a loop that was closed under them wait no more
+            return {id for id, waiter in self._waiting.items() if not waiter.loop.is_closed()}
+
+    def _enter(self, waiter: Waiter) -> None:
         with self._lock:
             self._waiting[waiter.call.call_id] = waiter
-            ahead = self._ahead.pop(waiter.call.call_id, None)
-        held.callback(self._leave, waiter)
-        if ahead is not None:
-            self.decides(ahead)
-        elif self._decide is not None:
-            consult(self._decide, waiter, held)
+
+    def _take_ahead(self, call_id: str) -> Decision | None:
+        with self._lock:
+            return self._ahead.pop(call_id, None)
 
     def _leave(self, waiter: Waiter) -> None:
         with self._lock:
@@ -175,13 +173,29 @@ class Approvals:
                 del self._waiting[waiter.call.call_id]
 
 
-def wait_at(desks: Iterable[Approvals], waiter: Waiter) -> ExitStack:
-    """Lets a call wait at all the desks until what is given is closed."""
+def wait_at(
+    desks: Iterable[Approvals], call: PendingCall, left: Callable[[], object], *, stored: bool
+) -> tuple[Waiter, ExitStack]:
+    """Lets a call wait at all the desks until what is given is closed; nobody is asked yet.
+
+    Args:
+        desks: Where.
+        call: The call. Where another one of its id waits, it gets an id that is made of it.
+        left: Called when nobody is being asked any more, and nobody has decided.
+        stored: Whether it waited in the conversation, so that it may have been decided ahead.
+    """
     held = ExitStack()
-    for desk in desks:
-        desk._enter(waiter, held)
-    waiter.has_asked()
-    return held
+    with _entering:
+        taken = set().union(*(desk._ids() for desk in desks))
+        waiter = Waiter(replace(call, call_id=_free(call.call_id, taken)), left)
+        for desk in desks:
+            desk._enter(waiter)
+            held.callback(desk._leave, waiter)
+    for desk in desks if stored else ():
+        ahead = desk._take_ahead(call.call_id)
+        if ahead is not None:
+            waiter.settle(ahead)
+    return waiter, held
 
 
 def approvals_of(what: str, approvals: Approvals | Decider | None) -> Approvals | None:

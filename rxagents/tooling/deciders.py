@@ -48,6 +48,11 @@ class Waiter:
         self._lock = threading.Lock()
         self.settled: Decision | Exception | None = None
 
+    @property
+    def waits(self) -> bool:
+        """Whether it can still be decided."""
+        return self.settled is None and not self.loop.is_closed()
+
     def settle(self, decision: Decision | Exception) -> bool:
         """Decides it, from any thread; False if that was done already."""
         with self._lock:
