@@ -20,7 +20,7 @@ from reactivex.subject import Subject
 
 from rxagents.engine.emitters import Emitter, just
 from rxagents.engine.inlets import listen
-from rxagents.engine.loops import on_dropped, shared_loop
+from rxagents.engine.loops import hop, on_dropped, shared_loop
 from rxagents.engine.schedulers import LoopScheduler
 from rxagents.engine.sinks import Sink
 from rxagents.engine.work import afterwards, defer, together
@@ -28,6 +28,7 @@ from rxagents.errors import RunCancelledError
 from rxagents.testing import Marbles, virtual
 
 END = "|"
+WAIT = 10.0
 EVENTS = st.lists(st.sampled_from(["next", "error", "completed", "dispose"]), max_size=8)
 
 
@@ -465,3 +466,33 @@ def test_the_current_thread_scheduler_is_free_after_a_subscriber_raised() -> Non
 def test_emitters_take_part_in_stock_operators(marbles: Marbles) -> None:
     source = just(1, 2, 3).pipe(ops.map(lambda n: n * 2), ops.merge(rx.of(9)), ops.to_list(), ops.map(sorted))
     marbles.expect(source).to_be("(x|)", x=[2, 4, 6, 9])
+
+
+def test_who_subscribes_in_a_plain_thread_hears_what_is_hot_from_then_on() -> None:
+    for _ in range(20):
+        source: Subject[int] = Subject()
+        heard: list[int] = []
+        ended = threading.Event()
+        relay: Emitter[int] = Emitter(
+            lambda sink, source=source: listen(
+                source, sink.loop, sink.on_next, sink.on_error, sink.on_completed
+            )
+        )
+        relay.subscribe(heard.append, on_completed=ended.set)
+        source.on_next(1)
+        source.on_completed()
+        assert ended.wait(WAIT)
+        assert heard == [1]
+
+
+def test_a_loop_that_waits_for_the_thread_that_subscribes_does_not_stop_it() -> None:
+    loop, subscribed, over = shared_loop(), threading.Event(), threading.Event()
+
+    def busy() -> None:
+        subscribed.wait(WAIT)
+
+    hop(loop, busy)
+    just(1).subscribe(on_completed=over.set)
+    assert not over.is_set()
+    subscribed.set()
+    assert over.wait(WAIT)

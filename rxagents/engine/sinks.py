@@ -7,6 +7,7 @@ operator hears a source: items that come on another thread hop onto the loop, on
 
 from __future__ import annotations
 
+import threading
 from asyncio import AbstractEventLoop
 from collections import deque
 from collections.abc import Callable
@@ -17,9 +18,11 @@ from reactivex.disposable import Disposable
 
 from ..errors import RunCancelledError
 from .demands import current_demand, demanded_by
-from .loops import dropped, enqueued, hop, is_on, is_shared, let_go, retain, trampolined
+from .loops import current_loop, dropped, enqueued, hop, is_on, is_shared, let_go, retain, trampolined
 
 __all__ = ["Sink", "Start"]
+
+_PATIENCE = 1.0  # seconds
 
 T = TypeVar("T")
 Start = Callable[["Sink[T]"], "abc.DisposableBase | Callable[[], None] | None"]
@@ -81,8 +84,21 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
             enqueued(lambda: self._hop(start))
 
     def _hop(self, start: Start[T]) -> None:
-        if not hop(self.loop, trampolined, lambda: self._start(start)):
+        begun = threading.Event()
+
+        def begin() -> None:
+            try:
+                self._start(start)
+            finally:
+                begun.set()
+
+        if not hop(self.loop, trampolined, begin):
             self.on_error(RunCancelledError("the event loop that this stream belongs to is closed"))
+        elif current_loop() is self.loop:
+            # A thread without a loop of its own waits until the shared one has subscribed: so what is hot
+            # is heard as soon as `subscribe` has returned, as anywhere in Rx. Not for long, since that loop
+            # may be busy with something that waits for this very thread.
+            begun.wait(_PATIENCE)
 
     def _start(self, start: Start[T]) -> None:
         if self.stopped:
