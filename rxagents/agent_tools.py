@@ -13,8 +13,7 @@ from .engine.bridges import forward
 from .engine.emitters import just
 from .errors import AgentError, ConfigurationError
 from .mended_blocks import MendedBlock, described, mended
-from .places import where, words
-from .recording.masks import masked
+from .places import placed, raisable, where
 from .tooling.contexts import Context, is_hidden
 from .tooling.tool_results import encoded
 from .tooling.tools import Tool
@@ -144,8 +143,8 @@ class _Call:
         said = _last_words(self._blocks)
         for error in self._failures[:1]:
             told = {} if said is None else said.metadata.get("error") or {}
-            place = told.get("where") or " > ".join(where(error)) or id
-            raise AgentError(f"{type(error).__name__}: {masked(words(error))} (in {place})") from error
+            place = told["where"].split(" > ") if told else where(error) or (id,)
+            raise placed(raisable(error, id), tuple(place))
         if any(block.code == "interrupted" for block in self._blocks):
             raise AgentError(f"{id} was interrupted before it had answered")
         if said is None:

@@ -164,7 +164,14 @@ class Block(Scope):
     Attributes:
         anew: Gives the items of the same turn, to be taken again, while it has not ended; None where
             that cannot be.
+        original: The block whose twin it is.
+        updates: Whether it makes an item of its own at its end, which says what becomes of the conversation.
+        update: That item.
     """
+
+    original: Block | None = None
+    updates = False
+    update: StateUpdate | None = None
 
     def __init__(
         self,
@@ -181,6 +188,10 @@ class Block(Scope):
         self.catches_stops = catches_stops
         self.id = id or new_id()
         self.anew: Callable[[], Observable[Any]] | None = None
+
+    def around(self, source: Observable[Any]) -> Block:
+        """A block like it, of other items: its twin."""
+        return Block(self.name, source, entry=self.entry, catches_stops=self.catches_stops)
 
     def _settle(self) -> None:
         self.anew = None  # with what was heard before it

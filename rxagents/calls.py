@@ -95,8 +95,14 @@ class Calls:
         # a witness, since the turn itself hears of its end only with the loop's next round, and by
         # then a tool that was about to start would have started
         self._stream.on_end(cancel)
+        broken: asyncio.Future[FunctionResult] = asyncio.get_running_loop().create_future()
         for task in running:
-            emit(await task)
+            task.add_done_callback(partial(_breaks, broken))
+        for task in running:
+            # one that fails is not hidden behind one that waits for somebody
+            if not task.done():
+                await asyncio.wait((task, broken), return_when=asyncio.FIRST_COMPLETED)
+            emit((broken if broken.done() else task).result())
 
     async def _call(
         self, call: ToolCall, emit: Emit, begun: asyncio.Task[FunctionResult] | None
@@ -137,3 +143,8 @@ class Calls:
             )
         finally:
             answered = True
+
+
+def _breaks(broken: asyncio.Future[FunctionResult], task: asyncio.Task[FunctionResult]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None and not broken.done():
+        broken.set_exception(error)

@@ -175,7 +175,7 @@ class AgentError(RxAgentsError):
 
 
 class GuardError(AgentError):
-    """A guard tripped, and was to fail the turn.
+    """A guard tripped, and was to fail the turn. A check raises it, too, to say why something does not pass.
 
     Args:
         message: What happened, in words.
@@ -184,7 +184,7 @@ class GuardError(AgentError):
         reason: Why it tripped.
     """
 
-    def __init__(self, message: str, *, guard: str, agent: str | None, reason: str) -> None:
+    def __init__(self, message: str, *, guard: str = "", agent: str | None = None, reason: str = "") -> None:
         super().__init__(message)
         self.guard = guard
         self.agent = agent

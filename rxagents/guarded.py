@@ -161,7 +161,9 @@ class _InputGuarded(Participant):
         # what it says outside of a block gets one: the check needs a place to say what came of it
         block = item if isinstance(item, Block) else Block(self.id, just(item))
         inside = self._beside(lambda: block, transcript)
-        emit(Block(block.name, inside, entry=block.entry, catches_stops=block.catches_stops, id=block.id))
+        guarded = block.around(inside)
+        guarded.id = block.id
+        emit(guarded)
 
     def turn(self, transcript: Transcript) -> Observable[Item]:
         return self._beside(lambda: Scope(self._participant.turn(transcript)), transcript)

@@ -71,6 +71,8 @@ class GuardedTurn(CompositeDisposable):
             self.add(listen(turn, sink.loop, self._next, self._failed, self._completed))
 
     def _next(self, item: Item) -> None:
+        if item is getattr(self._turn, "update", None):
+            return  # the block around says anew what becomes of the conversation
         if self._verdict is None and self._guard.hold:
             self._held.append(item)
         elif self._verdict is None or self._verdict.passed:

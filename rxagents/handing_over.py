@@ -19,6 +19,7 @@ from .engine.emitters import just
 from .errors import MaxHandoffsError
 from .handoffs import Handed, Handoff
 from .participants import Emit, until_ended
+from .paused_turns import paused_agents
 from .replays import Replay
 from .state_updates import StateUpdate
 from .strategies.readings import read
@@ -79,7 +80,7 @@ class TurnHandedOver:
         """Lets speak whoever it was handed over to last, or the agent itself, and so on until an answer."""
         first = self._first
         trail = _trail.get() or (first.id,)
-        if first.sticky_handoffs:
+        if first.sticky_handoffs or paused_agents(transcript):
             self._path = _path_from(first, transcript.variables.get(_variable(first.id)))
         by = self._path[-1] if self._path else None
         told = ""
@@ -91,6 +92,8 @@ class TurnHandedOver:
             transcript = transcript.fold_all(said)
             handed: Handed | None = self._handed
             if handed is None or any(map(_stops, said)):
+                if not first.sticky_handoffs and self._path:
+                    self._emit(self._kept(()))
                 return
             by = handed.handoff
             trail = (*trail, by.target.id)
@@ -142,10 +145,12 @@ class TurnHandedOver:
             self._path = (*self._path, handed.handoff)
         data = {"from": self._speaker.id, "to": to, "reason": handed.reason}
         told = StateUpdate("handoff", data, log=(("info", "agent/handoff", *data.values()),), shown=True)
-        if not self._first.sticky_handoffs:
-            return (told,)
-        kept = [each.target.id for each in self._path] or None
-        return StateUpdate("variables", variables={_variable(self._first.id): kept}), told
+        return self._kept(self._path), told
+
+    def _kept(self, path: tuple[Handoff, ...]) -> StateUpdate:
+        """Puts it into the conversation who speaks, for the turns to come, or to go on with this one."""
+        ids = [each.target.id for each in path] or None
+        return StateUpdate("variables", variables={_variable(self._first.id): ids})
 
 
 def _hands_over(participant: object) -> bool:

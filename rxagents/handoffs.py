@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Annotated, Any
 
@@ -14,9 +14,11 @@ from .strategies.readings import ReadingStrategy, check_strategy
 from .tooling.contexts import Context
 from .tooling.pending_calls import Approval
 from .tooling.tool_results import encoded
+from .tooling.toolboxes import Toolbox
 from .tooling.tools import Tool
+from .values import ToolCall
 
-__all__ = ["Handed", "Handoff", "as_handoff", "transfer_tool"]
+__all__ = ["Handed", "Handoff", "as_handoff", "handed_before", "transfer_tool"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ def transfer_tool(handoff: Handoff) -> Tool:
         except BaseException:
             turn.over = None
             raise
-        return f"Transferred to {to}."
+        return _transferred(handoff)
 
     async def with_reason(
         context: Context, reason: Annotated[str, "Why, in a few words; the other reads it."] = ""
@@ -134,10 +136,31 @@ def transfer_tool(handoff: Handoff) -> Tool:
         transfer.__annotations__["input"] = Annotated[handoff.input_type, "What the other is to know."]
     what = f" {handoff.target.description}" if handoff.target.description else ""
     told = f"Transfers the conversation to {to}, who goes on with it.{what}"
-    return Tool(
+    return _Transfer(
+        handoff,
         with_reason if handoff.input_type is None else transfer,
         name=name,
         description=told if handoff.description is None else handoff.description,
         early=False,
         approval=handoff.approval,
     )
+
+
+class _Transfer(Tool):
+    def __init__(self, handoff: Handoff, function: Callable[..., Any], **options: Any) -> None:
+        super().__init__(function, **options)
+        self.handoff = handoff
+
+
+def handed_before(toolbox: Toolbox, calls: Iterable[ToolCall], results: Mapping[str, str]) -> Handed | None:
+    """What a round that is gone on with had handed over already, by what its calls were answered."""
+    for call in calls:
+        tool = toolbox.get(call.function.get("name", ""))
+        if isinstance(tool, _Transfer) and results.get(call.id) == _transferred(tool.handoff):
+            for given in tool.shown(call.function.get("arguments", "")).values():
+                return Handed(tool.handoff, encoded(given))
+    return None
+
+
+def _transferred(handoff: Handoff) -> str:
+    return f"Transferred to {handoff.target.id}."

@@ -11,7 +11,6 @@ from .state_updates import StateUpdate
 from .streams import MessageStream
 from .tooling.approvals import Approvals
 from .transcripts import Transcript
-from .values import Message
 
 __all__ = ["PausedNotes"]
 
@@ -43,7 +42,8 @@ class PausedNotes:
         self._stream = stream
         self._heard = heard
         self._show = show
-        self._message: Message | None = None
+        self._round: dict[str, Any] = {}
+        self._written: dict[str, dict[str, Any]] = {}
         self._variable = "" if paused is None else paused.variable
         self.waiting: dict[str, PausedCall] = {}
         self.results: dict[str, str] = {}
@@ -57,11 +57,17 @@ class PausedNotes:
         """
         calls = () if paused is None else paused.calls
         self.waiting = {call.id: call for call in calls}
+        self._written = {call.id: call.to_dict() for call in calls}
         self.results = {} if paused is None else dict(paused.results)
-        self._message = None
+        self._round = {}
         if gated or self._variable:
             # without results: what they were is kept beside it
-            self._message = self._stream.assembled().model_copy(update={"finish_reason": "interrupted"})
+            message = self._stream.assembled().model_copy(update={"finish_reason": "interrupted"})
+            asked, own = since_question(self._heard, self._agent)
+            # made once: a round may hold a thousand calls, and it is put there for each of them
+            self._round = PausedTurn(self._agent, message, asked, len(own)).to_dict()
+        if self._variable and paused is None:
+            self.store()  # what this round is about to run is not run again by whoever goes on with it
 
     def answered(self, id: str, result: str) -> None:
         """Takes note of what a call has come to."""
@@ -72,6 +78,7 @@ class PausedNotes:
     def taken(self, id: str) -> None:
         """Takes note that what was decided about a call is done now."""
         self.waiting.pop(id, None)
+        self._written.pop(id, None)
         self.store()
 
     def waits(self, call: PausedCall, desk: Approvals) -> None:
@@ -80,18 +87,14 @@ class PausedNotes:
             variable = self._variable = desk.take_name(PREFIX + self._agent)
             self._stream.on_end(lambda _: desk.give_back(variable))
         self.waiting[call.id] = call
+        self._written[call.id] = call.to_dict()
         self.store()
 
     def store(self) -> None:
         """Puts all that into the conversation."""
-        if self._message is None:
-            return
-        asked, own = since_question(self._heard, self._agent)
-        calls = tuple(self.waiting.values())
-        paused = PausedTurn(
-            self._agent, self._message, asked, len(own), calls, dict(self.results), self._variable
-        )
-        self._show(paused.stored())
+        if self._round:
+            value = {**self._round, "calls": [*self._written.values()], "results": dict(self.results)}
+            self._show(StateUpdate("variables", variables={self._variable: value}))
 
     def void(self) -> Iterable[StateUpdate]:
         """What to say when the turn begins: what of the agent's waits no more, as the user went on."""

@@ -21,6 +21,7 @@ from .values import Delta, FunctionResult, Message, ToolCall, delta, message_fro
 __all__ = [
     "PREFIX",
     "PausedTurn",
+    "decided_turns",
     "gone_on",
     "is_urgent",
     "lost_messages",
@@ -206,6 +207,11 @@ def waiting_calls(conversation: Transcript) -> Iterator[tuple[PausedTurn, Paused
         for call in turn.calls:
             if call.decision is None:
                 yield turn, call
+
+
+def decided_turns(conversation: Transcript) -> list[PausedTurn]:
+    """The turns in which something was decided that nobody has taken up yet."""
+    return [turn for turn in paused_turns(conversation) if any(call.decision for call in turn.calls)]
 
 
 def since_question(conversation: Transcript, agent: str) -> tuple[str, list[Message]]:

@@ -29,6 +29,9 @@ from .walks import Walk, is_input
 
 __all__ = ["Recorder"]
 
+# Seconds; the last lines of a run are written within milliseconds, unless its loop is blocked.
+_PATIENCE = 1.0
+
 
 class Recorder(abc.DisposableBase):
     """Writes down each run that begins until it is disposed; `Workflow.record` makes one.
@@ -55,7 +58,7 @@ class Recorder(abc.DisposableBase):
         self._redaction = Redaction(redact)
         self._journal = Journal(path)
         self._on_dispose = on_dispose
-        self._readers: list[Sink[None]] = []
+        self._readers: list[tuple[Run, Sink[None]]] = []
 
     def follow(self, run: Run, askable: object) -> None:
         """Writes down a run that has just begun. To be called in the task that runs it."""
@@ -73,14 +76,17 @@ class Recorder(abc.DisposableBase):
         wear(lambda llm: RecordedLLM(llm, journal, redaction, within=id))
         reader = Emitter(start).subscribe()
         assert isinstance(reader, Sink)
-        self._readers = [*(other for other in self._readers if not other.stopped), reader]
+        self._readers = [*(other for other in self._readers if not other[1].stopped), (run, reader)]
 
     def dispose(self) -> None:
         """Ends the recording."""
         if self._journal.closed:
             return
+        for run, reader in self._readers:
+            if run.ended and not reader.stopped:  # whoever asked for it knows that before its readers do
+                run.await_its_loop(_PATIENCE)
         self._journal.close()
-        for reader in self._readers:
+        for _, reader in self._readers:
             reader.dispose()
         if self._on_dispose is not None:
             self._on_dispose(self)

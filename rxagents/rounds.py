@@ -22,6 +22,7 @@ from .engine.work import defer
 from .errors import AgentError, MaxRoundsError, OutputError
 from .gated_calls import GatedCalls
 from .gates.telling import tells
+from .handoffs import handed_before
 from .llm.requests import LLM, ChatRequest, LLMConstraints
 from .llm.wire import wire_turn
 from .openings import Opening, instructed
@@ -161,7 +162,9 @@ class _Turn:
         if self._paused is not None:
             for item in self._paused.items():
                 emit(item)
-            await self._calls.answer(self._paused.message.tool_calls, emit)
+            calls = self._paused.message.tool_calls
+            self._state.over = handed_before(rounds.toolbox, calls, self._paused.results)
+            await self._calls.answer(calls, emit)
             if self._state.over is not None:
                 return
             messages = messages + wire_turn(self.stream.assembled())

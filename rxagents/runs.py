@@ -144,10 +144,15 @@ class Run(Shared):
     async def told(self) -> None:
         """Waits until all coroutines have ended that `on_message` has called with its messages."""
         if self._conversation.tells:
-            for item in self.items:
-                if isinstance(item, Replay):
-                    await _quietly_ended(item)
+            await self.said()
             await self._conversation.told()
+
+    async def said(self) -> None:
+        """Waits until all that it has emitted so far has ended, however it ends."""
+        for item in self.items:
+            if isinstance(item, Replay):
+                with contextlib.suppress(Exception):  # the run fails with it by itself
+                    await until_ended(item)
 
     def read_by(self, has_left: Callable[[], bool]) -> None:
         """Says how to see, from any thread, whether its only reader has left it."""
@@ -179,8 +184,8 @@ class Run(Shared):
         Args:
             timeout: Seconds to wait for its loop, if that is another thread's.
         """
-        if not self._kept:
-            self._wait_for_its_loop(timeout)  # which may not have heard yet that its last reader has left
+        if not (self._kept or self.ended):
+            self.await_its_loop(timeout)  # which may not have heard yet that its last reader has left
         if self.ended or not self.left:
             return
         ended = threading.Event()
@@ -190,9 +195,14 @@ class Run(Shared):
         if not self.ended and self._bound_loop().is_running() and not is_on(shared_loop()):
             ended.wait(timeout)
 
-    def _wait_for_its_loop(self, timeout: float) -> None:
+    def await_its_loop(self, timeout: float) -> None:
+        """Waits until its loop has done what it is at, if that is another thread's.
+
+        Args:
+            timeout: Seconds to wait at most.
+        """
         loop = self._bound_loop()
-        if not self.ended and loop.is_running() and not is_on(loop) and not is_on(shared_loop()):
+        if loop.is_running() and not is_on(loop) and not is_on(shared_loop()):
             heard = threading.Event()
             hop(loop, heard.set)
             heard.wait(timeout)
@@ -217,11 +227,6 @@ class Run(Shared):
         )
         # the conversation takes its messages over, and need not follow the run's items any more
         _ = self._conversation.transcript
-
-
-async def _quietly_ended(replay: Replay[Any]) -> None:
-    with contextlib.suppress(Exception):  # the run fails with it by itself
-        await until_ended(replay)
 
 
 def _stays() -> bool:

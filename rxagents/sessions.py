@@ -15,12 +15,12 @@ from .engine.bridges import from_async
 from .errors import WorkflowBusyError
 from .keeping import Keeping
 from .participants import Emit
-from .paused_turns import lost_messages, waiting_calls
+from .paused_turns import decided_turns, lost_messages, waiting_calls
 from .recorders import Recorder
 from .recording.redaction import Redact
 from .runs import Run
 from .standstills import Standstill
-from .tooling.approvals import Approvals, current_approvals, not_waiting
+from .tooling.approvals import Approvals, current_approvals, not_gone_on, not_waiting
 from .tooling.pending_calls import Decision, PendingCall
 from .transcripts import Item
 from .values import SystemMessage
@@ -103,7 +103,7 @@ class Session:
     def waiting(self) -> tuple[PendingCall, ...]:
         """The calls that wait for approval."""
         transcript = self.conversation.transcript
-        calls = {call.call_id: call for call in self._desk.waiting}
+        calls = {call.call_id: call for call in (self._desk.waiting if self._going_on else ())}
         for _, call in waiting_calls(transcript):
             if not (self._going_on and self._desk.has_decided(call.pending.call_id)):
                 calls.setdefault(call.pending.call_id, call.pending)
@@ -116,7 +116,7 @@ class Session:
             ApprovalError: No such call waits.
             HistoryError: What is stored cannot be read.
         """
-        if self._desk.decides(decision):
+        if self._going_on and self._desk.decides(decision):
             return
         self.end_what_was_left()
         with self._starting:
@@ -166,4 +166,10 @@ class Session:
         current_approvals.set(self._desks)
         if self._stops:
             Standstill(run, self._desk)
+        decided = decided_turns(run.transcript)
         await converse(self.askable, said, run, emit)
+        if decided:  # what was decided is not to be lost without a word
+            await run.said()
+            for turn in decided_turns(run.transcript):
+                if turn in decided:
+                    raise not_gone_on(turn.agent, [call.pending for call in turn.calls if call.decision])

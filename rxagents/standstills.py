@@ -16,8 +16,8 @@ __all__ = ["Standstill"]
 class Standstill:
     """Ends a run, with the result `waiting`, as soon as all that is open in it waits for approval.
 
-    An agent that is asked in a tool or by a function agent is work of whoever asks it: while it waits, so
-    does the run.
+    An agent that is asked in a tool, by a function agent, or by the next one in a pipe is work of whoever
+    asks it, and no part of the conversation: while it waits, so does the run.
 
     Args:
         run: The run.
@@ -37,7 +37,7 @@ class Standstill:
         if self._run.ended or not stalled:
             return
         leaves = list(_leaves(self._run))
-        at_work = [leaf for leaf in leaves if leaf not in stalled]
+        at_work = [leaf for leaf in leaves if not _waits(leaf, stalled)]
         if leaves and not at_work:
             self._run.wait_no_longer()
         for leaf in at_work:
@@ -49,6 +49,14 @@ class Standstill:
         self._watched.discard(leaf)
         # soon: what comes after it may just be beginning
         self._loop.call_soon(self._look)
+
+
+def _waits(leaf: Replay[object], stalled: set[object]) -> bool:
+    """Whether it waits itself, or is made of what waits, as behind a gate."""
+    made_of: object = leaf
+    while made_of is not None and made_of not in stalled:
+        made_of = getattr(made_of, "_other", None) or getattr(made_of, "original", None)
+    return made_of is not None
 
 
 def _leaves(scope: Scope) -> Iterator[Replay[object]]:

@@ -62,7 +62,8 @@ class Workflow(Deciding):
             the PendingCall, an observable of decisions, or an Approvals; see there.
         on_waiting: What a run does when all that is open in it waits for approval: `"wait"`, so that
             `run` blocks until another thread decides, or `"stop"`: it ends with the result `waiting`, to be
-            gone on with by `run()` when that was decided.
+            gone on with by `run()` when that was decided. An observable is not waited for. What waits inside
+            a tool, an ask, or before the next in a pipe is not stored, and keeps the run waiting.
 
     Raises:
         ConfigurationError, HistoryError: An argument is of no use, or the history cannot be read.

@@ -17,6 +17,7 @@ from reactivex import operators as ops
 
 from rxagents import (
     Agent,
+    AgentError,
     ConfigurationError,
     Context,
     Conversation,
@@ -27,6 +28,7 @@ from rxagents import (
     SQLiteHistory,
     StateUpdate,
     Tool,
+    ToolRetry,
     Transcript,
     Usage,
     User,
@@ -206,6 +208,42 @@ def test_the_tool_says_who_it_is() -> None:
     assert talker("helper", "x").as_tool().description == "Asks helper."
 
 
+def test_it_may_ask_itself() -> None:
+    me = scripted("me", Call("me", {"input": "x"}), "deep", "Done")
+    me.register_tool(me.as_tool())
+    workflow = Workflow(me)
+    assert [mark.path for mark, _ in workflow.run_stream("q") if mark == "start"] == [("me",), ("me", "me")]
+    assert results(workflow) == ["deep"]
+
+
+def test_a_call_of_it_may_wait_for_approval_and_so_may_one_in_it() -> None:
+    def pay() -> str:
+        return "paid"
+
+    helper = scripted("helper", Call("pay"), "It is 42.", tools=[Tool(pay, approval=True)])
+    asked: list[str] = []
+    workflow = Workflow(caller(helper, approval=True), approvals=lambda call: not asked.append(call.tool))
+    assert workflow.run("q").text == "Done"
+    assert (asked, results(workflow)) == (["helper", "pay"], ["It is 42."])
+
+
+def test_one_that_is_cut_in_it_leaves_a_conversation_that_can_go_on() -> None:
+    llm = ScriptedLLM([ASKS, "Second."])
+    bot = Agent("caller", llm, tools=[Agent("helper", lambda request: rx.never()).as_tool()])
+
+    async def main() -> list[Any]:
+        workflow = Workflow(bot)
+        run = workflow.start("q")
+        async for mark, content in run.pipe(markers()):
+            if (mark, content) == ("start", "helper"):
+                break
+        run.dispose()
+        await workflow.arun("more")
+        return [message["content"] for message in llm.requests[1].messages]
+
+    assert asyncio.run(main()) == ["q", "more"]
+
+
 def test_a_tool_may_know_who_called() -> None:
     def who(context: Context) -> str:
         return context.agent
@@ -281,9 +319,41 @@ def test_its_failure_is_told_to_the_model_of_the_caller() -> None:
     result = workflow.run("q")
     assert (result, result.text) == ("done", "Done")
     assert results(workflow) == [
-        "Error: the tool 'helper' failed: AgentError: ValueError: no (in helper > x)\n"
+        "Error: the tool 'helper' failed: ValueError: no (in helper > x)\n"
         "If the arguments were the cause, correct them and call it again; else go on without it."
     ]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ValueError("no"), "ValueError: no"),
+        (AgentError("agent helper: nobody is in"), "agent helper: nobody is in"),  # it says all by itself
+        (RuntimeError("bad key sk-abcdefghijklmnopqrstuvwxyz123456"), "RuntimeError: bad key sk-…"),
+        (StopIteration(), "RuntimeError: the model of helper raised StopIteration, which means the end of an"),
+    ],
+)
+def test_a_failure_of_its_own_is_told_in_few_words(error: Exception, words: str) -> None:
+    def fail(request: Any) -> Any:
+        raise error
+
+    workflow = Workflow(caller(Agent("helper", fail)))
+    assert workflow.run("q").text == "Done"
+    assert results(workflow)[0].startswith(f"Error: the tool 'helper' failed: {words}")
+    assert "(in " not in results(workflow)[0]
+
+
+def test_it_is_asked_again_where_it_failed_as_it_may() -> None:
+    answers = iter([rx.throw(ConnectionError("lost")), rx.of("It is 42.")])
+    helper = Sequence("helper", [Agent("x", lambda request: next(answers))])
+    workflow = Workflow(caller(helper, retry=ToolRetry(1, on=ConnectionError)))
+    progress = [
+        content["progress"]["content"]
+        for mark, content in workflow.run_stream("q")
+        if mark == "delta" and content.get("progress")
+    ]
+    assert results(workflow) == ["It is 42."]
+    assert progress == ["attempt 1 failed: ConnectionError: lost (in helper > x); again now"]
 
 
 def test_what_had_come_before_it_failed_is_shown_and_so_is_the_error(marbles: Marbles) -> None:

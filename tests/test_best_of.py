@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -22,9 +23,13 @@ from rxagents import (
     Workflow,
     say,
 )
+from rxagents.engine.bridges import from_async_iterable
+from rxagents.engine.demands import demanded_by
 from rxagents.llm import Call, Reply, best_of, fan_out, rate_limited, retry
 from rxagents.operators import text
 from rxagents.testing import HTTPFault, Marbles, OpenAIServer, Paused
+
+from .valves import Valve
 
 REQUEST = ChatRequest(({"role": "user", "content": "Hi"},), agent="bot")
 WAIT = 10.0
@@ -174,6 +179,33 @@ def test_of_an_answer_that_began_anew_the_last_beginning_comes(marbles: Marbles)
     marbles.expect(best_of(llm, 1, longest)(REQUEST)).to_be("---------(Yes|)")
 
 
+def test_while_a_reader_pauses_the_answers_are_read_no_further(marbles: Marbles) -> None:
+    def slow(request: ChatRequest) -> rx.Observable[Any]:
+        async def words() -> AsyncIterator[str]:
+            for word in ("One", ", two", ", three."):
+                await asyncio.sleep(1)
+                yield word
+
+        return from_async_iterable(words())
+
+    valve = Valve()
+    heard: list[Any] = []
+
+    def read() -> None:
+        loop = asyncio.get_running_loop()
+        with demanded_by(valve):
+            best_of(slow, 2, lambda answers: 0)(REQUEST).subscribe(
+                lambda item: heard.append((loop.time(), item["content"]))
+            )
+
+    marbles.at(0, read)
+    marbles.at(1.5, valve.close)
+    marbles.at(6.5, valve.open)
+    marbles.flush()
+    assert heard == [(7.5, "One"), (7.5, ", two"), (7.5, ", three.")]
+    assert valve.watchers == 0
+
+
 def test_it_composes_with_limits(marbles: Marbles) -> None:
     llm = marbles.llm("-one|", "-three|")
     limited = best_of(rate_limited(llm, concurrent=1), 2, longest)
@@ -203,13 +235,15 @@ def test_a_model_makes_one_answer_of_several_and_streams_it(marbles: Marbles) ->
     usage = Usage(total_tokens=1, prompt_tokens=1)
     a, b = marbles.llm("--Yes|", usage=usage), marbles.llm("-No---|", usage=usage)
     writer = marbles.llm("-Well,-maybe|", usage=usage)
-    workflow = Workflow(Agent("bot", fan_out(a, b, combine=writer), tools=[longest_word]))
+    llm = fan_out(a, b, combine=writer)
+    workflow = Workflow(Agent("bot", llm, tools=[longest_word], tool_choice="auto", temperature=0.5))
     marbles.expect_markers(workflow.observe("q"), only=["delta", "response"]).to_be(
         [(7, "delta", "Well,"), (13, "delta", "maybe"), (18, "response", "Well,maybe")]
     )
     marbles.flush()
     (asked,) = writer.requests
     assert asked.tools == ()
+    assert asked.params == {"temperature": 0.5}
     assert asked.messages[-1]["content"].endswith("\n\nAnswer 1:\nYes\n\nAnswer 2:\nNo")
     assert workflow.conversation.transcript.usage.total_tokens == 3
 

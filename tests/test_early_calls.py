@@ -13,6 +13,8 @@ import pytest
 import reactivex as rx
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reactivex import Subject
+from reactivex import operators as ops
 
 from rxagents import Agent, ModelError, OpenAILLM, Tool, Workflow, say
 from rxagents.early_calls import EarlyCalls
@@ -105,6 +107,28 @@ def test_a_turn_that_is_cut_cancels_the_calls_at_that_instant(marbles: Marbles) 
         Workflow(lambda source: source.pipe(agent, until(stop))).observe("q"), only=["interrupted"]
     ).to_be([(7, "interrupted", ...)])
     marbles.expect_subscriptions(dig).to_be("-^-----!")
+
+
+def test_a_turn_that_is_cut_at_the_sight_of_a_call_does_not_start_it(marbles: Marbles) -> None:
+    begun: list[str] = []
+
+    async def dig() -> str:
+        begun.append("dig")
+        return "x"
+
+    stop: Subject[str] = Subject()
+    agent = Agent("a", marbles.llm("-c---|", c=fragment("{}", "c1", "dig")), tools=[dig], early_calls=True)
+
+    def see(mark: Any) -> None:
+        if mark[0] == "delta":
+            stop.on_next("stop")
+
+    flow = Workflow(lambda source: source.pipe(agent, until(stop)))
+    marbles.expect_markers(flow.observe("q").pipe(ops.do_action(see)), only=["interrupted"]).to_be(
+        [(1, "interrupted", ...)]
+    )
+    marbles.flush()
+    assert begun == []
 
 
 def test_a_turn_that_is_cut_while_it_waits_for_them_cancels_them(marbles: Marbles) -> None:
@@ -212,6 +236,7 @@ class Started:
 
     def __init__(self) -> None:
         self.calls: list[ToolCall] = []
+        self.tasks: list[asyncio.Task[FunctionResult]] = []
         self.early = EarlyCalls(self._start)
 
     def _start(self, call: ToolCall) -> asyncio.Task[FunctionResult]:
@@ -220,7 +245,8 @@ class Started:
             raise AssertionError
 
         self.calls.append(call)
-        return asyncio.ensure_future(work())
+        self.tasks.append(asyncio.ensure_future(work()))
+        return self.tasks[-1]
 
     async def hear(self, *items: Any) -> list[str]:
         for item in items:
@@ -254,6 +280,19 @@ def test_a_call_is_whole_with_the_end_of_its_object(pieces: Sequence[str], start
         first, *more = pieces
         assert await heard.hear(fragment(first, "c1", "dig"), *map(fragment, more)) == started
         heard.early.cancel()
+
+    asyncio.run(main())
+
+
+def test_a_name_that_goes_on_after_the_arguments_makes_it_another_call() -> None:
+    async def main() -> None:
+        heard = Started()
+        assert await heard.hear(fragment("{}", "c1", "dig"), fragment("", None, "ger")) == ["{}"]
+        (begun,) = heard.tasks
+        whole = ToolCall(id="c1", function={"arguments": "{}", "name": "digger"})
+        assert heard.early.taken(whole) is None
+        with pytest.raises(asyncio.CancelledError):
+            await begun
 
     asyncio.run(main())
 

@@ -14,6 +14,7 @@ from rxagents import (
     Agent,
     Block,
     ConfigurationError,
+    GuardError,
     MessageStream,
     OpenAILLM,
     Sequence,
@@ -244,13 +245,34 @@ def test_retried_who_cannot_be_asked_again_is_cut() -> None:
 # -- failing closed
 
 
-def test_a_check_that_raises_has_not_passed() -> None:
+def test_a_check_that_raises_has_not_passed_and_says_why_by_a_guard_error() -> None:
     def check(words: str) -> bool:
-        raise ValueError("no judge at hand")
+        raise GuardError("no judge at hand")
 
     workflow = Workflow(Agent("bot", ScriptedLLM(["Hi."])).pipe(gate(check)))
     assert [each["reason"] for each in told(workflow)] == ["no judge at hand"]
     assert [message.text for message in workflow.conversation] == ["q"]
+
+
+@pytest.mark.parametrize("on_fail", ["cut", "replace", "retry"])
+@pytest.mark.parametrize("of", ["message", "model"])
+def test_what_a_check_raises_by_accident_is_logged_and_not_shown_as_it_may_quote_the_words(
+    on_fail: Any, of: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def check(words: Gated) -> bool:
+        return not words.passed or int(words) == 0
+
+    llm = ScriptedLLM(lambda request: "Hi. Oh damn.")
+    bot = Agent("bot", gated(llm, check, on_fail=on_fail) if of == "model" else llm)
+    workflow = Workflow(bot if of == "model" else bot.pipe(gate(check, on_fail=on_fail)))
+    shown = list(workflow.run_stream("q"))
+    assert "the check raised ValueError" in str(shown)
+    assert "damn" not in str(shown)
+    assert "damn" not in str(workflow.conversation.to_dict())
+    assert (
+        "the check check raised ValueError(invalid literal for int() with base 10: 'Hi. Oh damn"
+        in caplog.text
+    )
 
 
 def test_an_async_check_that_raises_or_is_cancelled_has_not_passed(marbles: Marbles) -> None:
@@ -261,7 +283,10 @@ def test_an_async_check_that_raises_or_is_cancelled_has_not_passed(marbles: Marb
         await asyncio.sleep(1)
         raise LookupError
 
-    for check, at, reason in ((cancelled, 0, "the check was cancelled"), (broken, 1, "LookupError")):
+    for check, at, reason in (
+        (cancelled, 0, "the check was cancelled"),
+        (broken, 1, "the check raised LookupError"),
+    ):
         with Marbles() as each:
             llm = each.llm("a|")
             probe = each.probe()
@@ -328,6 +353,18 @@ def test_a_token_that_ends_one_sentence_and_begins_another_is_cut_in_two() -> No
         {"content": "Hi."}, {"content": " You", "content_parts": parts[1:], "reasoning": "hm"},
         {"content": " all."},
     ]  # fmt: skip
+
+
+def test_text_that_comes_as_a_part_is_checked_too() -> None:
+    def part(words: str) -> dict[str, Any]:
+        return {"type": "text", "text": words}
+
+    assert items_of([delta(content_parts=[part("Oh damn.")])]) == []
+    whole = delta(content_parts=[part("Hi. "), {"type": "image_url"}, part("You.")])
+    assert items_of([whole]) == [
+        {"content": "Hi."},
+        {"content": " You.", "content_parts": [{"type": "image_url"}]},
+    ]
 
 
 def test_a_restart_from_above_voids_what_waits_and_what_was_shown() -> None:
@@ -420,6 +457,19 @@ def test_the_next_agent_hears_only_what_passed() -> None:
     ann = Agent("ann", ScriptedLLM(["Hi. Oh damn."])).pipe(gate(polite))
     Workflow(Sequence("team", [ann, Agent("bob", bob)])).run("q")
     assert [message["content"] for message in bob.requests[0].messages] == ["q", "Hi."]
+
+
+@pytest.mark.parametrize("on_fail", ["cut", "replace", "retry"])
+def test_what_an_update_strategy_makes_of_the_words_it_makes_of_those_that_passed(on_fail: Any) -> None:
+    def shouted(before: Any, said: Any) -> Any:
+        return (*before, *(message.model_copy(update={"content": message.text.upper()}) for message in said))
+
+    bot = Agent("bot", ScriptedLLM(lambda request: "Hi. Oh damn."), update_strategy=shouted)
+    twice = bot.pipe(gate(polite, on_fail=on_fail), gate(lambda words: True))
+    workflow = Workflow(twice)
+    assert workflow.run("q") == "done"
+    expected = {"replace": "I CANNOT SAY THAT."}.get(on_fail, "HI.")
+    assert [message.text for message in workflow.conversation] == ["q", expected]
 
 
 def test_messages_of_the_user_pass_and_blocks_stay(marbles: Marbles) -> None:

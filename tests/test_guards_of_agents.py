@@ -133,7 +133,7 @@ def test_a_check_that_raises_has_not_passed() -> None:
 
 def test_it_may_fail_the_turn() -> None:
     async def check(transcript: Transcript) -> bool:
-        raise LookupError("no policy")
+        raise LookupError("no policy for the word secret")
 
     workflow = Workflow(
         Sequence("team", [guard_input(Agent("bot", ScriptedLLM(["Hi."])), check, on_trip="fail")])
@@ -142,8 +142,8 @@ def test_it_may_fail_the_turn() -> None:
     assert result == "agent-error"
     error = result.error
     assert isinstance(error, GuardError)
-    assert str(error) == "agent bot: the guard check tripped: no policy"
-    assert (error.guard, error.agent, error.reason) == ("check", "bot", "no policy")
+    assert str(error) == "agent bot: the guard check tripped: the check raised LookupError"
+    assert (error.guard, error.agent, error.reason) == ("check", "bot", "the check raised LookupError")
     assert isinstance(error.__cause__, LookupError)
     assert where(error) == ("team", "bot")
     again = pickle.loads(pickle.dumps(error))
@@ -363,6 +363,21 @@ def test_how_an_agent_enters_the_conversation_stays() -> None:
     )
     workflow.run("q")
     assert [message.text for message in workflow.conversation] == ["q", "Better."]
+
+
+@pytest.mark.parametrize("passes", [True, False])
+def test_an_update_strategy_makes_what_it_makes_of_the_refusal_too(passes: bool) -> None:
+    def shouted(before: Any, said: Any) -> Any:
+        return (*before, *(message.model_copy(update={"content": message.text.upper()}) for message in said))
+
+    def kept(strategy: Any) -> list[str]:
+        bot = Agent("bot", ScriptedLLM(["Hi."]), update_strategy=strategy)
+        workflow = Workflow(guard_input(bot, says(passes), refusal="No."))
+        workflow.run("q")
+        return [message.text for message in workflow.conversation]
+
+    assert kept("none") == ["q"]
+    assert kept(shouted) == ["q", "HI." if passes else "NO."]
 
 
 def test_a_function_agent_is_guarded_too() -> None:

@@ -391,7 +391,20 @@ def test_with_sticky_handoffs_off_it_is_asked_each_time() -> None:
     a = hands("a", TO_B, "Mine.", handoffs=[talker("b")], sticky_handoffs=False)
     workflow = Workflow(a)
     assert [workflow.run(text).text for text in ("q", "more")] == ["b", "Mine."]
-    assert workflow.conversation.variables == {}
+    assert workflow.conversation.variables == {"__handoff:a": None}
+
+
+def test_with_sticky_handoffs_off_what_waits_is_gone_on_with_all_the_same() -> None:
+    def desk(*replies: Any) -> Agent:
+        b = hands("b", *replies, tools=[Tool(len_of, name="size", approval=True)])
+        return hands("a", TO_B, handoffs=[b], sticky_handoffs=False)
+
+    first = Workflow(desk(Call("size", {"text": "four"}, "c1")), on_waiting="stop")
+    assert first.run("q") == "waiting"
+    again = Workflow(desk("Done."), Conversation.from_dict(first.conversation.to_dict()))
+    again.approve("c1")
+    assert blocks(again, None) == ["start a", "start b", "b: Done.", "end b", "end a", "result done"]
+    assert again.conversation.variables == {"__handoff:a": None, "__approval:b": None}
 
 
 def test_in_a_team_whoever_is_chosen_goes_on_with_whom_it_handed_over_to() -> None:
@@ -506,6 +519,19 @@ def test_the_other_may_hear_less_now_and_later() -> None:
         *(("user", "q"), ("a", "Moment."), ("b", "One.")),
         *(("user", "more"), ("b", "Two.")),
     ]
+
+
+@pytest.mark.parametrize(("decided", "words"), [(True, "b"), (False, "Mine.")])
+def test_it_may_wait_for_approval_and_be_stored_meanwhile(decided: bool, words: str) -> None:
+    def desk(*replies: Any) -> Agent:
+        return hands("a", *replies, handoffs=[Handoff(talker("b"), approval=True)])
+
+    first = Workflow(desk(Reply("Moment. ", [Call("transfer_to_b", {}, "c1")])), on_waiting="stop")
+    assert first.run("q") == "waiting"
+    again = Workflow(desk("Mine."), Conversation.from_dict(first.conversation.to_dict()))
+    (again.approve if decided else again.reject)("c1")
+    assert again.run().text == (words if decided else "Moment. Mine.")
+    assert again.conversation.variables.get("__handoff:a") == (["b"] if decided else None)
 
 
 # -- what is no handoff

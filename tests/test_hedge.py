@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import reactivex as rx
+from reactivex.disposable import Disposable
 
 from rxagents import (
     Agent,
@@ -87,6 +88,37 @@ def test_where_one_fails_the_next_is_asked_at_once_and_its_time_begins(marbles: 
 def test_where_one_fails_and_all_are_asked_the_other_is_waited_for(marbles: Marbles) -> None:
     a, b = marbles.llm("---#"), marbles.llm("----Hi|")
     marbles.expect(hedge(a, b, after=1)(REQUEST)).to_be("-----Hi|")
+
+
+def test_where_the_last_is_asked_early_nobody_is_asked_when_its_time_would_have_come(
+    marbles: Marbles,
+) -> None:
+    a, b = marbles.llm("-#"), marbles.llm("-----Hi|")
+    raised: list[Any] = []
+
+    def heed() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: raised.append(what))
+
+    marbles.at(0, heed)
+    marbles.expect(hedge(a, b, after=3)(REQUEST)).to_be("------Hi|")
+    marbles.flush()
+    assert raised == []
+
+
+def test_who_leaves_while_a_later_one_begins_lets_go_of_it(marbles: Marbles) -> None:
+    gone: list[str] = []
+
+    def eager(request: ChatRequest) -> rx.Observable[Any]:
+        def subscribe(observer: Any, scheduler: Any = None) -> Disposable:
+            observer.on_next("Hi")
+            return Disposable(lambda: gone.append("gone"))
+
+        return rx.create(subscribe)
+
+    heard = hedge(marbles.llm("-----never|"), eager, after=2)(REQUEST)
+    marbles.expect(heard.pipe(rx.operators.take(1))).to_be("--(Hi|)")
+    marbles.flush()
+    assert gone == ["gone"]
 
 
 def test_when_all_have_failed_the_last_error_tells_of_the_others(marbles: Marbles) -> None:

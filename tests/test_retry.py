@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import reactivex as rx
+from reactivex import operators as ops
 
 from rxagents import (
     Agent,
@@ -211,6 +212,14 @@ def test_disposing_cancels_the_attempt_or_the_wait(marbles: Marbles) -> None:
     marbles.expect(retry(second, delay=4, jitter=None)(REQUEST), unsubscribe_at="---!").to_be("-")
     marbles.flush()
     assert len(second.requests) == 1
+
+
+def test_who_leaves_at_the_restart_is_not_asked_for_again(marbles: Marbles) -> None:
+    llm = marbles.llm("-Hi-#", "never|", error=LOST)
+    heard = retry(llm, delay=1, jitter=None, restart=True)(REQUEST).pipe(ops.take(2))
+    marbles.expect(heard).to_be("-Hi-(x|)", x={"restart": "lost"})
+    marbles.expect_subscriptions(llm).to_be("^---!")
+    marbles.allow("unused")
 
 
 def test_a_thousand_attempts_that_fail_at_once_do_not_nest() -> None:

@@ -14,7 +14,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reactivex import operators as ops
 
-from rxagents import Agent, Context, Message, OpenAILLM, Sequence, StateUpdate, Tool, Usage, Workflow, say
+from rxagents import (
+    Agent,
+    Context,
+    Message,
+    OpenAILLM,
+    ScriptedLLM,
+    Sequence,
+    StateUpdate,
+    Tool,
+    Usage,
+    Workflow,
+    say,
+)
+from rxagents.blocks import Block
 from rxagents.engine.emitters import Emitter
 from rxagents.errors import ModelError, ToolFailedError, ToolTimeoutError
 from rxagents.llm import Call
@@ -368,6 +381,49 @@ def test_of_values_and_messages_the_last_is_the_result() -> None:
     assert (heard.result(), heard.shown) == ("Hello", ["1", "Hello"])
     heard = Heard(lambda: rx.of(MessageStream.of(message), 2), name="f")
     assert (heard.result(), heard.shown) == ("2", ["Hello", "2"])
+
+
+def test_a_change_after_a_message_is_no_result() -> None:
+    message = Message(role="assistant", content="Hello")
+    heard = Heard(
+        lambda: rx.of(MessageStream.of(message), StateUpdate("variables", variables={"a": 1})), name="f"
+    )
+    assert (heard.result(), heard.shown) == ("Hello", ["Hello"])
+    assert dict(heard.turn.variables) == {"a": 1}
+
+
+def test_what_changes_in_another_conversation_changes_that_one_only() -> None:
+    def note(context: Context) -> str:
+        context["noted"] = True
+        return "noted"
+
+    other = Agent("other", ScriptedLLM([Call("note", {}), "Done."]), tools=[note])
+    heard = Heard(lambda: other.ask("Note it."), name="f")
+    assert (heard.result(), "".join(heard.shown)) == ("Done.", "Done.")
+    assert dict(heard.turn.variables) == {}
+    change = StateUpdate("variables", variables={"noted": True})
+    said = MessageStream.of(Message(role="assistant", content="Done."))
+    heard = Heard(lambda: Block("other", rx.of(change, said)), name="f")
+    assert (heard.result(), heard.shown) == ("Done.", ["Done."])
+    assert dict(heard.turn.variables) == {}
+
+
+def test_what_a_call_shows_when_it_has_been_answered_is_not_shown() -> None:
+    kept: list[Context] = []
+
+    async def keep(context: Context) -> str:
+        context.progress("in time")
+        kept.append(context)
+        return "kept"
+
+    async def dig() -> str:
+        kept[0].progress("late")
+        return "dug"
+
+    llm = ScriptedLLM([Call("keep", {}), Call("dig", {}), "Oh."])
+    marks = Workflow(Agent("a", llm, tools=[keep, dig])).run_stream("q")
+    deltas = [content for mark, content in marks if mark == "delta"]
+    assert [each["progress"]["content"] for each in deltas if "progress" in each] == ["in time"]
 
 
 # --- over HTTP ------------------------------------------------------------------------------------

@@ -44,6 +44,17 @@ def test_the_first_token(marbles: Marbles) -> None:
     marbles.expect_subscriptions(llm).to_be("                    ^--!")
 
 
+def test_the_model_is_let_go_of_before_the_error_is_told(marbles: Marbles) -> None:
+    llm = marbles.llm("-----Late|")
+    gone: list[Any] = []
+    heard = timeouts(llm, first_token=3)(REQUEST).pipe(
+        rx.operators.do_action(on_error=lambda _: gone.append(llm.calls.subscriptions[0].until))
+    )
+    marbles.expect(heard).to_be("---#", error=LATE)
+    marbles.flush()
+    assert gone == [3.0]
+
+
 def test_the_first_token_in_time(marbles: Marbles) -> None:
     llm = marbles.llm("--Hi----------there|")
     marbles.expect(timeouts(llm, first_token=3)(REQUEST)).to_be("--Hi----------there|")
@@ -173,6 +184,11 @@ def test_after_a_pause_the_rest_of_the_time_is_left(marbles: Marbles) -> None:
 def test_a_pause_that_is_there_already_counts_from_the_beginning(marbles: Marbles) -> None:
     llm = timeouts(marbles.llm("---------Hi|"), first_token=3)
     assert paused(marbles, llm, [(0, 7)])[0] == (9, "Hi")
+
+
+def test_a_token_that_comes_in_a_pause_is_as_late_as_the_pause_began(marbles: Marbles) -> None:
+    llm = timeouts(marbles.llm("-Hi----you------------there|"), between_tokens=3)
+    assert paused(marbles, llm, [(2, 9)]) == [(1, "Hi"), (7, "you"), (12, "ModelTimeoutError")]
 
 
 def test_within_another_model_they_stand_still_as_well(marbles: Marbles) -> None:

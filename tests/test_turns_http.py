@@ -176,7 +176,9 @@ def test_a_service_that_refuses_is_shown_and_the_next_turn_is_answered() -> None
     source: ReplaySubject[str] = ReplaySubject()
     with OpenAIServer([HTTPFault(400, "No such thing."), "Hello."]) as server:
         bot = Agent("bot", model(server))
-        heard = Heard(source.pipe(turns(bot, "concat"), markers(), ops.filter(lambda each: each[0] != "delta")))
+        heard = Heard(
+            source.pipe(turns(bot, "concat"), markers(), ops.filter(lambda each: each[0] != "delta"))
+        )
         source.on_next("Hi")
         source.on_next("Hi again")
         source.on_completed()

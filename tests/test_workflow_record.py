@@ -594,3 +594,15 @@ def test_recording_changes_nothing_in_a_run(
 
 def _lines(path: Path) -> list[Any]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()[1:]]
+
+
+def test_a_recording_that_ends_with_its_run_has_the_end_of_it(tmp_path: Path) -> None:
+    path, ended, on = tmp_path / "run.jsonl", threading.Event(), threading.Event()
+    workflow = Workflow(Agent("bot", ScriptedLLM(["Hi."])))
+    with workflow.record(path):
+        run = workflow.start("q")
+        run.on_end(lambda _: ended.set())
+        run.on_end(lambda _: on.wait(10))  # witnesses hear it first, and its readers only then
+        assert ended.wait(10)
+        threading.Timer(0.05, on.set).start()
+    assert _lines(path)[-1]["result"] == "done"

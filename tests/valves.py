@@ -32,7 +32,7 @@ class Valve:
             if not self._open:
                 await opened
 
-    def watch(self, callback: Callable[[], None]) -> abc.DisposableBase:
+    def watch(self, callback: Callable[[], None], cares: object = None) -> abc.DisposableBase:
         self._callbacks.append(callback)
         return Disposable(lambda: self._callbacks.remove(callback))
 

@@ -1,9 +1,14 @@
-"""Checking: how a check is asked, and what it came to. A check that raises has not passed."""
+"""Checking: how a check is asked, and what it came to. A check that raises has not passed.
+
+What it raises by accident may quote what was not to be shown. So its kind is told, and its words are logged;
+the words of a GuardError are told, as they are meant to be.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from inspect import isawaitable
@@ -14,12 +19,14 @@ from reactivex import abc
 from ..asking.own_turns import Turn, within
 from ..engine.demands import demanded_by
 from ..engine.tasks import keep
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, GuardError
 from ..places import words
 from ..recording.masks import masked
 from ..state_updates import StateUpdate
 
 __all__ = ["Check", "Checking", "Verdict", "check_check", "name_of"]
+
+_log = logging.getLogger("rxagents.guard")
 
 Check = Callable[[Any], Any]
 """Called with what is to be checked; truthy passes. Plain or async."""
@@ -81,7 +88,7 @@ class Checking(abc.DisposableBase):
                 self._end(Verdict(bool(answer), "" if answer else "the check did not pass"))
                 return
         except Exception as error:
-            self._end(_raised(error))
+            self._end(self._raised(error))
             return
         keep(self._task)  # type: ignore[arg-type]
         self._task.add_done_callback(self._answered)
@@ -92,7 +99,7 @@ class Checking(abc.DisposableBase):
         if task.cancelled():
             self._end(Verdict(False, "the check was cancelled"))
         elif (error := task.exception()) is not None:
-            self._end(_raised(error))
+            self._end(self._raised(error))
         else:
             self._end(Verdict(task.result(), "" if task.result() else "the check did not pass"))
 
@@ -101,6 +108,13 @@ class Checking(abc.DisposableBase):
             self._over = True
             self._settle()
             self._judged(verdict)
+
+    def _raised(self, error: BaseException) -> Verdict:
+        said, kind = masked(words(error)), type(error).__name__
+        if isinstance(error, GuardError):
+            return Verdict(False, said or kind, error)
+        _log.warning("the check %s raised %s(%s)", name_of(self._check, None), kind, said)
+        return Verdict(False, f"the check raised {kind}", error if isinstance(error, Exception) else None)
 
     def _settle(self) -> None:
         spent = self._turn.end(())
@@ -117,11 +131,6 @@ class Checking(abc.DisposableBase):
 
 async def _truth(answer: Any) -> bool:
     return bool(await answer)
-
-
-def _raised(error: BaseException) -> Verdict:
-    said = masked(words(error)) or type(error).__name__
-    return Verdict(False, said, error if isinstance(error, Exception) else None)
 
 
 def check_check(what: str, check: Check) -> Check:

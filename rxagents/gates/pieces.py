@@ -12,7 +12,12 @@ __all__ = ["calls_tools", "cut", "done", "ends_a_window", "is_restart", "says_so
 
 def text_of(item: Any) -> str:
     """The text of an item; most of them have some."""
-    return (item.get("content") or "") if type(item) is dict else ""
+    if type(item) is not dict:
+        return ""
+    text: str | None = item.get("content")
+    if text is None and "content_parts" in item:
+        return "".join(part.get("text", "") for part in item["content_parts"] or ())
+    return text or ""
 
 
 def is_restart(item: Any) -> bool:
@@ -37,7 +42,7 @@ def says_something(item: Any) -> bool:
 
 def cut(item: Any, length: int) -> tuple[Any, Any]:
     """A delta as two. What it carries beside its text comes with the second: it must overtake nothing."""
-    text = item["content"]
+    text = text_of(item)
     rest = {**item, "content": text[length:]}
     if "content_parts" in rest:  # which say the same text
         others = [part for part in rest.pop("content_parts") if part.get("type") != "text"]

@@ -90,14 +90,6 @@ class _Limited(Inquiry):
             self._budget.spend(self.sink.loop, item.usage.total_tokens)
         self.sink.on_next(item)
 
-    def failed(self, error: Exception) -> None:
-        self.leave()  # first: whoever hears the error may ask again
-        super().failed(error)
-
-    def completed(self) -> None:
-        self.leave()
-        super().completed()
-
     def leave(self) -> None:
         """Gives the place back; a second time does nothing."""
         self._budget.leave(self.place)

@@ -13,7 +13,6 @@ import reactivex as rx
 from reactivex import Observable, abc
 
 from ..engine.bridges import forward
-from ..engine.demands import demanded_by
 from ..streams import MessageStream
 from ..values import Completion, Usage
 from .attempts import with_others
@@ -40,8 +39,7 @@ async def answers(
         Exception: What the last of them failed with, if all did.
     """
     streams = [MessageStream(rx.defer(partial(_asked, llm, request)), name=request.agent) for llm in llms]
-    with demanded_by(None):  # a judge cannot wait for readers
-        await asyncio.gather(*(forward(stream, _ignore) for stream in streams), return_exceptions=True)
+    await asyncio.gather(*(forward(stream, _ignore) for stream in streams), return_exceptions=True)
     failed = [(repr(llm), stream) for llm, stream in zip(llms, streams, strict=True) if stream.error]
     pay((stream for _, stream in failed), emit)
     if len(failed) == len(streams):

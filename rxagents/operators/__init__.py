@@ -10,6 +10,7 @@ gate         only what passes a check   limit        a budget of tokens, cost, t
 partials     structured output, as it comes
 reading      only what a strategy reads: last_n, top_k_last_n, token_budget, summarize
 until        a stop button          errors_as_messages   what fails says so, in words
+turns        one conversation over live input
 checkpoint   a place for its errors
 latest, sampled, coalesced   live views for slow readers
 ```

@@ -10,18 +10,20 @@ from typing import Any
 
 from reactivex import Observable
 
-from ..blocks import Scope
+from ..blocks import Block, Scope
 from ..conversations import Conversation
 from ..conversing import Askable, converse
 from ..engine.bridges import from_async
 from ..engine.emitters import just
 from ..errors import RunCancelledError
 from ..mended_blocks import SHOWN, mended
+from ..mended_messages import Mended
 from ..participants import Emit, until_ended
 from ..replays import Replay
 from ..saying.flatten import items_of
 from ..saying.speakers import Speaker
 from ..saying.thing_sources import failing
+from ..streams import MessageStream
 from ..transcripts import Item, Transcript
 
 __all__ = ["LiveTurn", "put_in"]
@@ -51,6 +53,9 @@ class LiveTurn(Scope):
         at_hand, later = put_in(thing)
 
         async def take_turn(emit: Emit) -> None:
+            for item in at_hand:
+                if isinstance(item, Replay):
+                    await until_ended(item)
             await converse(askable, later, self, emit)
 
         source: Observable[Item] = from_async(take_turn)
@@ -60,7 +65,8 @@ class LiveTurn(Scope):
         self._context = context
         self.cancelled: Exception | None = None
         for item in at_hand:
-            self._append(item)
+            is_open = isinstance(item, MessageStream) and not (item.ended and item.error is None)
+            self._append(Mended(item, in_block=False) if is_open and not fails else item)
 
     @property
     def transcript(self) -> Transcript:
@@ -106,7 +112,7 @@ def put_in(thing: Any) -> tuple[list[Item], Observable[Item]]:
 
 
 def _is_at_hand(item: Item) -> bool:
-    return not isinstance(item, Replay) or (item.ended and item.error is None)
+    return not isinstance(item, Block)  # what fails in it is mended with it
 
 
 async def _quietly(ending: Awaitable[None]) -> None:

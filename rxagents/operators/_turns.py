@@ -70,9 +70,12 @@ def turns(
     """
     if not callable(agent):
         raise ConfigurationError(
-            f"turns: agent is a {type(agent).__name__}; give an agent, a team, or an operator on conversations"
+            f"turns: agent is a {type(agent).__name__}; give an agent, a team, or an operator"
         )
-    for name, given, known in (("policy", policy, tuple(POLICIES)), ("on_error", on_error, ("continue", "fail"))):
+    for name, given, known in (
+        ("policy", policy, tuple(POLICIES)),
+        ("on_error", on_error, ("continue", "fail")),
+    ):
         if given not in known:
             raise ConfigurationError(f"turns: {name} is {given!r}; give one of {', '.join(map(repr, known))}")
     if conversation is not None:
@@ -80,9 +83,7 @@ def turns(
 
     def operator(source: Observable[Any]) -> Observable[Item]:
         return Emitter(
-            lambda sink: LiveTurns(
-                sink, source, agent, policy, held(conversation), fails=on_error == "fail"
-            )
+            lambda sink: LiveTurns(sink, source, agent, policy, held(conversation), fails=on_error == "fail")
         )
 
     return operator

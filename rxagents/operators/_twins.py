@@ -53,12 +53,6 @@ class Twin(MessageStream):
         super()._settle()
 
 
-class _TwinBlock(Block):
-    def __init__(self, original: Block, inside: Observable[Any]) -> None:
-        super().__init__(original.name, inside, entry=original.entry, catches_stops=original.catches_stops)
-        self.original = original
-
-
 def _completions(original: MessageStream) -> list[Completion]:
     said = original.result
     if original._completions or said is None:
@@ -96,6 +90,7 @@ class _Twins(CompositeDisposable):
         made: MutableMapping[int, Replay[Any]],
         in_block: bool = False,
         anew: Anew | None = None,
+        updates: bool = False,
     ) -> None:
         super().__init__()
         self._sink = sink
@@ -104,12 +99,14 @@ class _Twins(CompositeDisposable):
         self._made = made  # of all levels, by the id of the original, which its twin keeps alive
         self._in_block = in_block
         self._anew = anew
+        self._updates = updates  # whether the twin of the block says itself what becomes of the conversation
         self._open: dict[Replay[Any], Replay[Any]] = {}
         self._waiting: deque[Callable[[], None]] = deque()
         self.add(listen(source, sink.loop, self._next, self._failed, self._completed))
 
     def _next(self, item: Item) -> None:
-        self._in_turn(lambda: self._pass(item))
+        if not (self._updates and isinstance(self._source, Block) and item is self._source.update):
+            self._in_turn(lambda: self._pass(item))
 
     def _failed(self, error: Exception) -> None:
         self._in_turn(lambda: self._sink.on_error(replaced(error, self._source)))
@@ -161,9 +158,11 @@ class _Twins(CompositeDisposable):
         if isinstance(item, Block):
             anew = item.anew  # asked now: when it has ended it is too late
             inside: Emitter[Item] = Emitter(
-                lambda sink: _Twins(sink, item, self._remade, self._made, in_block=True, anew=anew)
+                lambda sink: _Twins(sink, item, self._remade, self._made, True, anew, block.updates)
             )
-            return _TwinBlock(item, inside)
+            block = item.around(inside)
+            block.original = item
+            return block
         return None
 
     def _beside(self, item: Item) -> None:

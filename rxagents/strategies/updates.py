@@ -124,6 +124,8 @@ def entered(
 class _Updating(Block):
     """A block that says at its end what becomes of the conversation."""
 
+    updates = True
+
     def __init__(
         self,
         strategy: Update,
@@ -135,6 +137,11 @@ class _Updating(Block):
         super().__init__(name, turn, catches_stops=catches_stops)
         self._strategy = strategy
         self._heard: Transcript | None = transcript
+
+    def around(self, source: Observable[Any]) -> Block:
+        if self._heard is None:  # it has ended, and what becomes of the conversation is said
+            return super().around(source)
+        return _Updating(self._strategy, self.name, source, self._heard, self.catches_stops)
 
     def _settle(self) -> None:
         heard, self._heard = self._heard, None
@@ -151,6 +158,7 @@ class _Updating(Block):
                 # not emitted, since whoever hears it might end this block anew; its readers get it
                 # with the end
                 self._items.append(update)
+                self.update = update
         super()._settle()
 
 

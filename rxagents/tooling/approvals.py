@@ -13,7 +13,7 @@ from ..errors import ApprovalError, ConfigurationError
 from .deciders import Decider, Waiter, check_decider, consult
 from .pending_calls import Approve, Decision, PendingCall, Reject
 
-__all__ = ["Approvals", "approvals_of", "current_approvals", "not_waiting", "wait_at"]
+__all__ = ["Approvals", "approvals_of", "current_approvals", "not_gone_on", "not_waiting", "wait_at"]
 
 # Tasks inherit it, so it reaches all agents of a run, however deep, and no others.
 current_approvals: ContextVar[tuple[Approvals, ...]] = ContextVar("rxagents.approvals", default=())
@@ -214,8 +214,19 @@ def approvals_of(what: str, approvals: Approvals | Decider | None) -> Approvals 
 
 def not_waiting(call_id: str, waiting: Iterable[PendingCall]) -> ApprovalError:
     """What to raise where a call is decided that does not wait."""
-    calls = ", ".join(f"{call.call_id!r} ({call.tool} of {call.agent})" for call in waiting)
-    return ApprovalError(f"no call {call_id!r} waits for approval; waiting: {calls or 'none'}")
+    return ApprovalError(f"no call {call_id!r} waits for approval; waiting: {_listed(waiting) or 'none'}")
+
+
+def not_gone_on(agent: str, calls: Iterable[PendingCall]) -> ApprovalError:
+    """What a run fails with that did not go on with a turn in which calls were decided."""
+    return ApprovalError(
+        f"what was decided about {_listed(calls)} was not done: nobody who was asked goes on with the turn "
+        f"of {agent}; of a bare pipe(a, b) make a Sequence, or say something else, which makes the call void"
+    )
+
+
+def _listed(calls: Iterable[PendingCall]) -> str:
+    return ", ".join(f"{call.call_id!r} ({call.tool} of {call.agent})" for call in calls)
 
 
 def _free(call_id: str, taken: Container[str]) -> str:

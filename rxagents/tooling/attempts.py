@@ -14,8 +14,9 @@ from reactivex import Observable
 
 from ..engine.limits import Limit
 from ..engine.threads import call_in_thread
-from ..errors import ToolError, ToolFailedError, ToolTimeoutError
-from ..places import words
+from ..errors import AgentError, ToolError, ToolFailedError, ToolTimeoutError
+from ..places import where, words
+from ..recording.masks import masked
 from .call_limits import CallLimits, Place
 from .contexts import Context
 from .streamed_results import Steps, drained, heard, is_generator
@@ -125,7 +126,7 @@ class Attempts:
 
 def failed(tool: str, error: BaseException) -> ToolFailedError:
     """The error of a tool that raised."""
-    return ToolFailedError(f"the tool {tool!r} failed: {type(error).__name__}: {words(error)}")
+    return ToolFailedError(f"the tool {tool!r} failed: {_said(error, tool)}")
 
 
 def after(attempt: int, error: ToolFailedError | ToolTimeoutError) -> ToolError:
@@ -139,8 +140,15 @@ def why(error: ToolError) -> str:
     """What went wrong, without saying that it was the tool."""
     cause = error.__cause__
     if isinstance(error, ToolFailedError) and cause is not None:
-        return f"{type(cause).__name__}: {words(cause)}"
+        return _said(cause)
     return str(error)
+
+
+def _said(error: BaseException, tool: str = "") -> str:
+    """What an error says, and in whom, where that was somebody whom the tool asked."""
+    text = words(error) if isinstance(error, AgentError) else f"{type(error).__name__}: {words(error)}"
+    places = where(error)
+    return masked(f"{text} (in {' > '.join(places)})" if places and places != (tool,) else text)
 
 
 def _told(result: Any, steps: Steps, place: Place) -> Any:

@@ -51,7 +51,7 @@ class Registering:
         """Decorates a function that the model may call; the function itself stays as it is.
 
         Args:
-            function: The function, where the decorator stands without parentheses.
+            function: The function, where the decorator stands without parentheses; or a Tool.
             name: The tool's name; by default the function's.
             description: What it does, for the model; by default the docstring's first paragraph.
             timeout: Seconds after which the model is told that it took too long.
@@ -78,4 +78,7 @@ class Registering:
             )
             return function
 
+        if isinstance(function, Tool):
+            self.toolbox.add(function)
+            return function
         return register if function is None else register(function)

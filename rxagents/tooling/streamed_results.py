@@ -62,8 +62,7 @@ class Steps:
                 self.text = encoded(rest)
 
     def said(self, text: str) -> None:
-        """Takes what was shown in pieces already."""
-        self._changed_only = False
+        """Takes what was shown in pieces already, when all has been heard."""
         self.text = text
 
     def show(self, piece: str) -> None:

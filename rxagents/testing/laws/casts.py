@@ -13,6 +13,7 @@ from typing import Any
 from reactivex import Observable
 
 from ...agents import Agent
+from ...handoffs import Handoff
 from ...llm.requests import LLM, ChatRequest
 from ...named_operators import as_agent
 from ...participants import Participant
@@ -40,23 +41,40 @@ class Bot:
         max_rounds: As of an Agent.
         update: How its words enter: `r` in place of the last message, `n` not at all, `f` by a function
             that puts them first, `!` by one that raises; else at the end.
+        asks: Its agents as tools, `5` and `6` on the lanes of the answers.
+        hands: Whom it may hand over to, `7` and `8` there.
+        back: Whether those may hand back, `9`.
+        sticky: Whether whom it was handed over to goes on in the next turn.
     """
 
     answers: tuple[str, ...] = ("a|",)
     tools: str = ""
     max_rounds: int = 3
     update: str = ""
+    asks: tuple[Plan, ...] = ()
+    hands: tuple[Plan, ...] = ()
+    back: bool = False
+    sticky: bool = True
 
     def build(self, world: World, numbers: Iterator[int]) -> Participant:
         id = f"bot{next(numbers)}"
         tools = [_tool(number, letter) for number, letter in enumerate(self.tools, 1)]
-        return Agent(
+        asked = [named(plan.build(world, numbers), numbers) for plan in self.asks]
+        handed = [named(plan.build(world, numbers), numbers) for plan in self.hands]
+        bot = Agent(
             id,
             _model(world, id, self.answers),
-            tools=tools,
+            tools=[*tools, *(each.as_tool(name=f"tool{n}") for n, each in enumerate(asked, 5))],
             max_rounds=self.max_rounds,
             update_strategy=_UPDATES[self.update],
+            handoffs=[Handoff(each, name=f"tool{n}") for n, each in enumerate(handed, 7)],
+            max_handoffs=3,
+            sticky_handoffs=self.sticky,
         )
+        for each in handed if self.back else ():
+            if isinstance(each, Agent) and each.toolbox.get("tool9") is None:
+                each.register_handoff(Handoff(bot, name="tool9"))
+        return bot
 
 
 def _first(before: Any, said: Any) -> Any:

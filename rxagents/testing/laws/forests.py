@@ -16,6 +16,7 @@ __all__ = ["trees"]
 
 _PART = lanes("a-b.o?~$=", 4)
 _ASKING = lanes("a-12.$9", 4)
+_DELEGATING, _CALM_DELEGATING = lanes("a-1556789", 4), lanes("a-1578", 4)
 _END = st.sampled_from(["|", "|", "|", "|", "|", "#", "", "%", "!"])
 _CALM_TOOLS, _TOOLS = lanes("nwx", 2), lanes("nwxsv", 2)
 _THREADS = st.sampled_from(["", "", "", "", "", "", "", "t", "z"])
@@ -89,7 +90,7 @@ def _operator(draw: DrawFn, calm: bool, depth: int) -> Plan:
 def _participant(draw: DrawFn, calm: bool, depth: int) -> Plan:
     kind = draw(_SMALL) if depth else draw(st.integers(0, 7))
     if kind < 4:
-        return _bot(draw, calm)
+        return _bot(draw, calm, depth)
     if kind == 4:
         return Person(draw(_CALM_ANSWERS if calm else _ANSWERS) + draw(_THREADS))
     if kind == 5:
@@ -124,13 +125,35 @@ def _composition(draw: DrawFn, calm: bool, depth: int) -> Plan:
     return Crew(members, router, follow, draw(st.integers(1, 3)), stop)
 
 
-def _bot(draw: DrawFn, calm: bool) -> Bot:
-    answers = tuple(draw(_ASKING) + ("|" if calm else draw(_END)) for _ in range(draw(st.integers(1, 3))))
-    if calm and all(set("129").intersection(answer) for answer in answers):
-        answers = (*answers, "a|")  # or it would call tools for ever
+def _bot(draw: DrawFn, calm: bool, depth: int) -> Bot:
+    asks = hands = ()
+    asking = _ASKING
+    if depth and draw(_RARELY):
+        # where two are asked at once, who begins first depends on the time
+        asks = _cast(draw, calm, depth, 1 if calm else 2)
+        hands = _cast(draw, calm, depth, 2)
+        asking = _CALM_DELEGATING if calm else _DELEGATING
+    answers = tuple(draw(asking) + ("|" if calm else draw(_END)) for _ in range(draw(st.integers(1, 3))))
+    if calm:
+        answers = tuple(_once("5", answer) for answer in answers)
+        if all(set("125789").intersection(answer) for answer in answers):
+            answers = (*answers, "a|")  # or it would call tools for ever
     answers = tuple("!" if answer.endswith("!") else answer for answer in answers)
     tools = draw(_CALM_TOOLS if calm else _TOOLS) + draw(_THREADS)
-    return Bot(answers, tools, 8 if calm else 3, draw(_CALM_UPDATES if calm else _UPDATES))
+    update = draw(_CALM_UPDATES if calm else _UPDATES)
+    if not (asks or hands):
+        return Bot(answers, tools, 8 if calm else 3, update)
+    back = not calm and draw(st.booleans())
+    return Bot(answers, tools, 8 if calm else 3, update, asks, hands, back, draw(st.booleans()))
+
+
+def _cast(draw: DrawFn, calm: bool, depth: int, most: int) -> tuple[Plan, ...]:
+    return tuple(_participant(draw, calm, depth - 1) for _ in range(draw(st.integers(0, most))))
+
+
+def _once(mark: str, lane: str) -> str:
+    first = lane.find(mark) + 1
+    return lane[:first] + lane[first:].replace(mark, "") if first else lane
 
 
 def _replies(draw: DrawFn, calm: bool, depth: int) -> Replies:

@@ -18,6 +18,7 @@ The ends are `|` completed, `#` failed, `%` failed with a StopIteration; without
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -89,7 +90,8 @@ def _token(name: str, position: int, mark: str) -> Any:
     if mark == "=":
         return FunctionResult("tool", text, f"{name}.{position - 1}")
     if mark.isdigit():
-        function = {"arguments": "{}", "name": f"tool{mark}"}
+        arguments = json.dumps({"input": text}) if mark in "56" else "{}"  # for an agent as a tool
+        function = {"arguments": arguments, "name": f"tool{mark}"}
         call = {"id": f"{name}.{position}", "function": function, "type": "function", "index": position}
         return delta(tool_calls=[call])
     return delta(text)
