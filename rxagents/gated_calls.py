@@ -16,6 +16,7 @@ from .paused_turns import PausedTurn
 from .state_updates import StateUpdate
 from .streams import MessageStream
 from .tooling.approvals import Approvals, current_approvals, wait_at
+from .tooling.contexts import TurnState
 from .tooling.pending_calls import Approve, Decision, PendingCall, Reject, needed
 from .tooling.toolboxes import Toolbox
 from .tooling.tools import Tool
@@ -39,6 +40,7 @@ class GatedCalls:
         toolbox: Its tools.
         stream: The message of the turn.
         heard: What was heard before it.
+        state: The conversation as it stands in the midst of the turn.
         show: Emits an item beside the message.
         approvals: The desk of the agent itself; that of the run is found where there is one.
         paused: The turn that this one goes on with.
@@ -50,6 +52,7 @@ class GatedCalls:
         toolbox: Toolbox,
         stream: MessageStream,
         heard: Transcript,
+        state: TurnState,
         show: Callable[[Any], None],
         approvals: Approvals | None,
         paused: PausedTurn | None,
@@ -61,7 +64,7 @@ class GatedCalls:
         self._own = approvals
         self._next = paused
         self._paused: PausedTurn | None = None
-        self._notes = PausedNotes(agent, stream, heard, show, paused)
+        self._notes = PausedNotes(agent, stream, heard, state, show, paused)
         self._changed: dict[str, str] = {}
         self._open: set[str] = set()
         self._left: set[str] = set()

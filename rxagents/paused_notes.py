@@ -10,6 +10,7 @@ from .paused_turns import PREFIX, PausedTurn, since_question, void_turns
 from .state_updates import StateUpdate
 from .streams import MessageStream
 from .tooling.approvals import Approvals
+from .tooling.contexts import TurnState
 from .transcripts import Transcript
 
 __all__ = ["PausedNotes"]
@@ -22,6 +23,7 @@ class PausedNotes:
         agent: The id of the agent whose turn it is.
         stream: The message of the turn.
         heard: What was heard before it.
+        state: The conversation as it stands in the midst of the turn.
         show: Emits an item beside the message.
         paused: The turn that this one goes on with.
 
@@ -35,12 +37,14 @@ class PausedNotes:
         agent: str,
         stream: MessageStream,
         heard: Transcript,
+        state: TurnState,
         show: Callable[[Any], None],
         paused: PausedTurn | None,
     ) -> None:
         self._agent = agent
         self._stream = stream
         self._heard = heard
+        self._state = state
         self._show = show
         self._round: dict[str, Any] = {}
         self._written: dict[str, dict[str, Any]] = {}
@@ -93,8 +97,19 @@ class PausedNotes:
     def store(self) -> None:
         """Puts all that into the conversation."""
         if self._round:
-            value = {**self._round, "calls": [*self._written.values()], "results": dict(self.results)}
+            value = {
+                **self._round,
+                "calls": [*self._written.values()],
+                "results": dict(self.results),
+                "variables": self._set(),
+            }
             self._show(StateUpdate("variables", variables={self._variable: value}))
+
+    def _set(self) -> dict[str, Any]:
+        """The variables that tools have set: they stand behind the message, and come with it."""
+        before = self._heard.variables
+        now = self._state.variables
+        return {name: now[name] for name in now if name not in before or before[name] is not now[name]}
 
     def void(self) -> Iterable[StateUpdate]:
         """What to say when the turn begins: what of the agent's waits no more, as the user went on."""
@@ -108,5 +123,5 @@ class PausedNotes:
     def over(self) -> Iterable[StateUpdate]:
         """What to say when the message has ended."""
         cut = self._stream.interrupted or self._stream.error is not None
-        if self._variable and not cut:
+        if self._variable and (self._stream.is_void or not cut):
             yield StateUpdate("variables", variables={self._variable: None})

@@ -24,7 +24,7 @@ __all__ = [
     "decided_turns",
     "gone_on",
     "is_urgent",
-    "lost_messages",
+    "lost_turns",
     "paused_agents",
     "paused_turn",
     "paused_turns",
@@ -48,6 +48,7 @@ class PausedTurn:
         turns: How often the agent had spoken since.
         calls: Those that wait.
         results: What the others of that round have answered, by the id of the call.
+        variables: The context variables that its tools have set.
         variable: Where it stands in the conversation.
     """
 
@@ -57,6 +58,7 @@ class PausedTurn:
     turns: int = 0
     calls: tuple[PausedCall, ...] = ()
     results: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, Any] = field(default_factory=dict)
     variable: str = ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -68,6 +70,7 @@ class PausedTurn:
             "message": self.message.to_dict(),
             "calls": [call.to_dict() for call in self.calls],
             "results": dict(self.results),
+            "variables": dict(self.variables),
         }
 
     @classmethod
@@ -83,6 +86,7 @@ class PausedTurn:
                 int(data["turns"]),
                 tuple(map(PausedCall.of, data["calls"])),
                 {str(id): str(text) for id, text in data["results"].items()},
+                dict(data.get("variables", ())),
                 variable,
             )
         except (ValueError, TypeError, KeyError, AttributeError):
@@ -196,9 +200,9 @@ def paused_agents(conversation: Transcript) -> set[str]:
     return {turn.agent for turn in paused_turns(conversation)}
 
 
-def lost_messages(conversation: Transcript) -> list[Message]:
-    """The messages of turns whose process was killed before they had entered the conversation."""
-    return [turn.message for turn in paused_turns(conversation) if turn.said(conversation)[0] is None]
+def lost_turns(conversation: Transcript) -> list[PausedTurn]:
+    """The turns whose process was killed before what they had said entered the conversation."""
+    return [turn for turn in paused_turns(conversation) if turn.said(conversation)[0] is None]
 
 
 def waiting_calls(conversation: Transcript) -> Iterator[tuple[PausedTurn, PausedCall]]:

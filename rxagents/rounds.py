@@ -105,7 +105,14 @@ class _Turn:
         self.stream = MessageStream(from_async(self._run), name=rounds.agent)
         self._paused = paused
         self._gate = GatedCalls(
-            rounds.agent, rounds.toolbox, self.stream, transcript, self._show, rounds.approvals, paused
+            rounds.agent,
+            rounds.toolbox,
+            self.stream,
+            transcript,
+            self._state,
+            self._show,
+            rounds.approvals,
+            paused,
         )
         self._calls = Calls(
             rounds.agent, rounds.toolbox, rounds.limit, self.stream, self._state, self._show, self._gate

@@ -15,7 +15,7 @@ from .engine.bridges import from_async
 from .errors import WorkflowBusyError
 from .keeping import Keeping
 from .participants import Emit
-from .paused_turns import decided_turns, lost_messages, waiting_calls
+from .paused_turns import decided_turns, lost_turns, waiting_calls
 from .recorders import Recorder
 from .recording.redaction import Redact
 from .runs import Run
@@ -90,8 +90,10 @@ class Session:
             conversation = self._kept.refresh()
             if self.system_prompt and not len(conversation):
                 conversation.append(SystemMessage(self.system_prompt))
-            for message in lost_messages(conversation.transcript):
-                conversation.append(message)
+            for turn in lost_turns(conversation.transcript):
+                conversation.append(turn.message)
+                if turn.variables:
+                    conversation.update(turn.variables)
             run = Run(from_async(lambda emit: self._converse(said, run, emit)), conversation)
             run.bind(loop)  # before another thread can see it
             run.on_end(self._ended)

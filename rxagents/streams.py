@@ -50,7 +50,10 @@ class MessageStream(Replay[Delta | FunctionResult]):
     Attributes:
         parsed: Set before it ends: what its content was parsed to, the `parsed` of its Message.
         result: Its Message, once it has ended.
+        is_void: Whether a guard has cut it: calls of it that wait are not gone on with.
     """
+
+    is_void = False
 
     def __init__(
         self,

@@ -18,6 +18,7 @@ from rxagents import (
     Agent,
     ApprovalError,
     Approvals,
+    Context,
     Conversation,
     MarkdownHistory,
     Message,
@@ -235,6 +236,11 @@ def test_what_waited_on_a_loop_that_was_closed_is_gone_on_with_on_another() -> N
     loop.run_until_complete(begin())
     loop.close()
     assert ids(workflow) == ["c1"]
+    again = workflow.start()
+    again.markers().pipe(ops.first(lambda mark: mark[0] == "state")).run()
+    assert ids(workflow) == ["c1"]  # by the same id
+    again.dispose()
+    assert ids(workflow) == ["c1"]
     workflow.approve("c1")
     assert ids(workflow) == []
     assert workflow.run() == "done"
@@ -397,7 +403,13 @@ async def test_what_a_later_round_has_begun_is_not_run_again(tmp_path: Path) -> 
         await stuck.wait()
         return "never"
 
-    bot = Agent("bot", ScriptedLLM([[PAY], [LOOK]]), tools=[Tool(till.pay, approval=True), look])
+    def note(context: Context) -> str:
+        """Notes."""
+        context["noted"] = 1
+        return "noted"
+
+    calls = [[PAY, Call("note", {}, "c4")], [LOOK]]
+    bot = Agent("bot", ScriptedLLM(calls), tools=[Tool(till.pay, approval=True), look, note])
     run = Workflow(bot, history=history, approvals=lambda call: True).start("q")
     await asyncio.sleep(1)
     assert till.done == ["pay 5", "look"]
@@ -409,8 +421,9 @@ async def test_what_a_later_round_has_begun_is_not_run_again(tmp_path: Path) -> 
         assert await workflow.arun() == "done"
     assert till.done == ["pay 5", "look"]
     told = [step.text for step in workflow.conversation[-1].steps if step.role == "tool"]
-    assert told[0] == "paid 5"
-    assert told[1].startswith("Error: the call was interrupted, and what it came to is not known.")
+    assert told[:2] == ["paid 5", "noted"]
+    assert workflow.conversation.variables["noted"] == 1
+    assert told[2].startswith("Error: the call was interrupted, and what it came to is not known.")
 
 
 def test_a_server_stops_stores_decides_and_goes_on(tmp_path: Path) -> None:
@@ -438,3 +451,58 @@ def test_a_server_stops_stores_decides_and_goes_on(tmp_path: Path) -> None:
         assert [(message["tool_call_id"], message["content"].splitlines()[0]) for message in told] == [
             ("c1", "The call was rejected: no"), ("c2", "paid 6"), ("c3", "seen")
         ]  # fmt: skip
+
+
+@virtual
+async def test_what_was_decided_before_and_was_at_work_when_it_was_cut_is_not_run_again() -> None:
+    till = Till()
+
+    async def pay(amount: int) -> str:
+        """Pays."""
+        till.done.append(f"pay {amount}")
+        await asyncio.sleep(60)
+        return "never"
+
+    workflow = Workflow(
+        Agent("bot", ScriptedLLM(["Done."]), tools=[Tool(pay, approval=True)]),
+        restored(await stopped(till.bot([PAY]))),
+    )
+    workflow.approve("c1")
+    run = workflow.start()
+    await asyncio.sleep(5)
+    run.dispose()
+    assert till.done == ["pay 5"]
+    assert workflow.waiting == ()
+    assert await workflow.arun() == "done"
+    assert till.done == ["pay 5"]
+
+
+@virtual
+async def test_what_is_decided_ahead_is_about_no_new_call_of_that_id() -> None:
+    till = Till()
+    workflow = Workflow(till.bot([PAY], "Done.", id="other"), restored(await stopped(till.bot([PAY]))))
+    run = workflow.start()
+    workflow.approve("c1")  # of the agent that is not there any more
+    await asyncio.sleep(1)
+    assert till.done == []
+    assert [(call.call_id, call.agent) for call in workflow.waiting] == [("c1", "other")]
+    workflow.reject("c1")
+    assert await run == "done"
+    assert till.done == []
+
+
+@virtual
+async def test_whoever_is_asked_and_will_not_be_cancelled_holds_nothing_back() -> None:
+    async def stubborn(call: PendingCall) -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            await asyncio.sleep(1)
+
+    workflow = Workflow(Till().bot([PAY], [PAY]), approvals=stubborn, on_waiting="stop")
+    run = workflow.start("q")
+    await asyncio.sleep(1)
+    run.dispose()
+    await asyncio.sleep(5)
+    assert workflow._session._desk.stalled == set()
+    assert ids(workflow) == ["c1"]

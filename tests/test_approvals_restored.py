@@ -14,6 +14,7 @@ import pytest
 
 from rxagents import (
     Agent,
+    ApprovalError,
     Chain,
     Conversation,
     InMemoryHistory,
@@ -212,6 +213,8 @@ async def test_what_is_approved_while_its_run_begins_counts() -> None:
     workflow = Workflow(till.bot("Done."), restored(before))
     run = workflow.start()
     workflow.approve("c1")
+    with pytest.raises(ApprovalError):
+        workflow.reject("c1")
     assert await run == "done"
     assert till.done == ["look", "pay 5"]
 

@@ -98,10 +98,12 @@ class _Kept(Twin):
         super()._complete()
 
     def _said_anew(self) -> Observable[Any] | None:
+        self.original.is_void = True
         return self.again()
 
     def _tell(self, update: StateUpdate) -> None:
-        self._has_tripped = self._has_tripped or update.kind == "guard"
+        if update.kind == "guard":
+            self._has_tripped = self.original.is_void = True
         self.beside(update)
 
     def _settle(self) -> None:
