@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, Protocol
 
-from reactivex import Observable, abc
+from reactivex import Observable
 
 from .asking.hearing import until_ended
 from .blocks import Block
@@ -13,7 +13,7 @@ from .engine.bridges import forward
 from .engine.emitters import just
 from .errors import AgentError, ConfigurationError
 from .mended_blocks import MendedBlock, described, mended
-from .places import placed, raisable, where
+from .places import raisable
 from .tooling.contexts import Context, is_hidden
 from .tooling.tool_results import encoded
 from .tooling.tools import Tool
@@ -104,7 +104,6 @@ class _Call:
         self._participant = participant
         self._context = context
         self._blocks: list[Block] = []
-        self._holds: list[abc.DisposableBase] = []
         self._failures: list[Exception] = []
 
     async def answer(self, input: Any, hears: Hears) -> str:
@@ -122,8 +121,6 @@ class _Call:
         finally:
             for block in self._blocks:  # as where the call took too long
                 block.interrupt()
-            for hold in self._holds:
-                hold.dispose()
         return self._result()
 
     def _show(self, item: Item) -> None:
@@ -132,7 +129,7 @@ class _Call:
         block.entry, block.catches_stops, block.contained = "aside", True, True
         self._blocks.append(block)
         self._context.show(block)
-        self._holds.append(block.hold())  # where nobody is shown it, as in a call by hand
+        block.hold()  # until it ends, as nobody may be shown it, such as in a call by hand
 
     def _describe(self, error: Exception) -> str:
         self._failures.append(error)
@@ -142,9 +139,7 @@ class _Call:
         id = self._participant.id
         said = _last_words(self._blocks)
         for error in self._failures[:1]:
-            told = {} if said is None else said.metadata.get("error") or {}
-            place = told["where"].split(" > ") if told else where(error) or (id,)
-            raise placed(raisable(error, id), tuple(place))
+            raise raisable(error, id)
         if any(block.code == "interrupted" for block in self._blocks):
             raise AgentError(f"{id} was interrupted before it had answered")
         if said is None:

@@ -31,6 +31,7 @@ RxAgentsError
 │   ├── WorkflowBusyError                a second run at once
 │   └── BlockingCallError                a blocking call where it would block itself
 ├── RunCancelledError                    the event loop ended while a run was going on
+├── LateItemError                        an item came after the end of its stream (see `on_dropped`)
 └── NoRealTimeError                      a socket or a real wait under the virtual clock
 ```
 
@@ -42,38 +43,14 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
-    "AgentError",
-    "ApprovalError",
-    "BlockingCallError",
-    "ConfigurationError",
-    "GuardError",
-    "HistoryError",
-    "InputError",
-    "MaxHandoffsError",
-    "MaxRoundsError",
-    "ModelConnectionError",
-    "ModelError",
-    "ModelProtocolError",
-    "ModelRequestBlockedError",
-    "ModelStatusError",
-    "ModelStreamError",
-    "ModelTimeoutError",
-    "NoRealTimeError",
-    "OutputError",
-    "PlanningError",
-    "RaceError",
-    "RoutingError",
-    "RunCancelledError",
-    "RxAgentsError",
-    "ScriptError",
-    "ToolArgumentsError",
-    "ToolError",
-    "ToolFailedError",
-    "ToolTimeoutError",
-    "UnknownToolError",
-    "WorkflowBusyError",
-    "WorkflowError",
-]
+    "AgentError", "ApprovalError", "BlockingCallError", "ConfigurationError", "GuardError",
+    "HistoryError", "InputError", "LateItemError", "MaxHandoffsError", "MaxRoundsError",
+    "ModelConnectionError", "ModelError", "ModelProtocolError", "ModelRequestBlockedError",
+    "ModelStatusError", "ModelStreamError", "ModelTimeoutError", "NoRealTimeError", "OutputError",
+    "PlanningError", "RaceError", "RoutingError", "RunCancelledError", "RxAgentsError", "ScriptError",
+    "ToolArgumentsError", "ToolError", "ToolFailedError", "ToolTimeoutError", "UnknownToolError",
+    "WorkflowBusyError", "WorkflowError",
+]  # fmt: skip
 
 
 class RxAgentsError(Exception):
@@ -237,6 +214,10 @@ class BlockingCallError(WorkflowError):
 
 class RunCancelledError(RxAgentsError):
     """The event loop ended, or its task was cancelled, while a run was going on."""
+
+
+class LateItemError(RxAgentsError):
+    """A stream went on after its end. Nobody can be told but the hook for what is dropped."""
 
 
 class NoRealTimeError(RxAgentsError):

@@ -12,12 +12,14 @@ from reactivex import operators as ops
 
 from rxagents import (
     Agent,
+    AssistantMessage,
     Block,
     ConfigurationError,
     GuardError,
     MessageStream,
     OpenAILLM,
     Sequence,
+    Tool,
     Usage,
     UserMessage,
     Workflow,
@@ -297,6 +299,23 @@ def test_an_async_check_that_raises_or_is_cancelled_has_not_passed(marbles: Marb
         assert reasons == [reason], at
 
 
+@pytest.mark.parametrize(
+    ("answer", "is_async"),
+    [("no", False), ("no", True), (AssistantMessage("no"), True), (iter([0]), False), (just(True), True)],
+)
+def test_an_answer_that_is_neither_yes_nor_no_has_not_passed(answer: Any, is_async: bool) -> None:
+    async def asked(words: str) -> Any:
+        return answer
+
+    def given(words: str) -> Any:
+        return answer
+
+    workflow = Workflow(Agent("bot", ScriptedLLM(["Hi."])).pipe(gate(asked if is_async else given)))
+    (said,) = told(workflow)
+    kind = type(answer).__name__
+    assert said["reason"] == f"the check gave {kind}, which is neither yes nor no; give True or False"
+
+
 # -- what is no text
 
 
@@ -394,6 +413,22 @@ def test_usage_and_what_a_message_was_parsed_to() -> None:
     assert bad.message is not None
     assert (bad.message.parsed, bad.message.text) == (None, "I cannot say that.")
     assert bad.usage.total_tokens > 0, "the answer was whole, and was paid for"
+
+
+@pytest.mark.parametrize("on_fail", ["cut", "replace", "retry"])
+def test_a_call_that_waits_for_approval_waits_no_more_when_its_message_is_cut(on_fail: Any) -> None:
+    ran: list[str] = []
+
+    def pay() -> str:
+        ran.append("pay")
+        return "paid"
+
+    llm = ScriptedLLM([Reply("Oh damn. ", [Call("pay")]), "Done."])
+    bot = Agent("bot", llm, tools=[Tool(pay, approval=True)])
+    workflow = Workflow(bot.pipe(gate(after(0.02), on_fail=on_fail)))
+    assert workflow.run("q") == "done"
+    assert (workflow.waiting, ran) == ((), [])
+    assert "damn" not in str(workflow.conversation.to_dict())
 
 
 # -- how it ends

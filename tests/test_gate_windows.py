@@ -54,6 +54,11 @@ def test_a_sentence_is_known_by_what_follows_it_and_a_line_by_its_break() -> Non
     assert windows.feed("Go\n") == [7]
 
 
+def test_a_model_that_says_nothing_but_dots_takes_no_longer_than_another() -> None:
+    assert cut(["."] * 20_000) == ["." * 20_000]
+    assert cut(["?!"] * 10_000 + [" "]) == ["?!" * 10_000, " "]
+
+
 def test_tokens_are_counted_as_they_come() -> None:
     assert cut(["a", "bc", "d", "e", "f"], 2) == ["abc", "de", "f"]
     assert cut(["a", "bc"], "whole") == ["abc"]

@@ -171,6 +171,21 @@ def test_cost_by_a_function() -> None:
     assert "m" in seen
 
 
+@pytest.mark.parametrize(("gives", "complaint"), [(None, "raised TypeError"), (float("nan"), "gave nan")])
+def test_a_function_that_gives_no_number_fails_the_run_and_does_not_let_it_go_on_unpaid(
+    gives: Any, complaint: str
+) -> None:
+    llm = ScriptedLLM(lambda request: "Hi.")
+    loop = Loop("loop", Agent("bot", llm), max_turns=9)
+    result = Workflow(loop.pipe(limit(cost=1.0, prices=lambda model, usage: gives))).run("q")
+    assert result == "agent-error"
+    assert isinstance(result.error, ConfigurationError)
+    assert str(result.error) == (
+        f"limit: prices {complaint} for the model None; give a number, 0 or more, for each"
+    )
+    assert len(llm.requests) == 1
+
+
 # -- turns
 
 
@@ -316,6 +331,11 @@ def test_a_source_that_fails_fails_and_one_without_end_is_cut(marbles: Marbles) 
         ),
         (
             {"cost": 1, "prices": {"m": 1}},
+            "limit: prices is no table; give {model: (in, out)} per million tokens, or a function of the "
+            "model and its Usage",
+        ),
+        (
+            {"cost": 1, "prices": {"m": (1, float("nan"))}},
             "limit: prices is no table; give {model: (in, out)} per million tokens, or a function of the "
             "model and its Usage",
         ),

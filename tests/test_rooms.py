@@ -156,7 +156,7 @@ PUBLIC = {
         AssistantMessage AzureOpenAILLM Block BlockingCallError Chain ChatRequest Completion
         ConfigurationError console_user Context Conversation Delta dialog file_part FunctionResult
         guard_input guard_output GuardError Handoff History HistoryError image_part InMemoryHistory InputError LastNMessagesStrategy LLM
-        LLMConstraints LocalCodingAgent Loop Mark MarkdownHistory Marker MaxHandoffsError MaxRoundsError Message
+        LateItemError LLMConstraints LocalCodingAgent Loop Mark MarkdownHistory Marker MaxHandoffsError MaxRoundsError Message
         MessageStream ModelConnectionError ModelError ModelProtocolError ModelRequestBlockedError
         ModelStatusError ModelStreamError ModelTimeoutError NoopUpdateStrategy NoRealTimeError
         on_dropped OpenAILLM OutputError partial_model PipelineConversationReadingStrategy

@@ -24,7 +24,7 @@ from rxagents.engine.loops import hop, on_dropped, shared_loop
 from rxagents.engine.schedulers import LoopScheduler
 from rxagents.engine.sinks import Sink
 from rxagents.engine.work import afterwards, defer, together
-from rxagents.errors import RunCancelledError
+from rxagents.errors import LateItemError, RunCancelledError
 from rxagents.testing import Marbles, virtual
 
 END = "|"
@@ -68,15 +68,16 @@ def test_a_sink_keeps_the_grammar_and_releases_once(events: list[str]) -> None:
             lambda _: told.append("error"),
             lambda: told.append("completed"),
         )
-        ended = False
+        ended = told_the_end = False
         expected: list[str] = []
-        late = 0
+        late: list[str] = []
         with drops() as seen:
             for event in events:
                 if event == "next":
+                    late += ["LateItemError"] * told_the_end
                     sinks[0].on_next(1)
                 elif event == "error":
-                    late += ended
+                    late += ["ValueError"] * ended
                     sinks[0].on_error(ValueError("x"))
                 elif event == "completed":
                     sinks[0].on_completed()
@@ -84,10 +85,11 @@ def test_a_sink_keeps_the_grammar_and_releases_once(events: list[str]) -> None:
                     subscription.dispose()
                 if not ended and event != "dispose":
                     expected.append(event)
+                    told_the_end = event != "next"
                 ended = ended or event != "next"
                 assert len(released) == ended
         assert told == expected
-        assert len(seen) == late
+        assert [type(error).__name__ for error, _ in seen] == late
 
     in_loop(run)
 
@@ -496,3 +498,22 @@ def test_a_loop_that_waits_for_the_thread_that_subscribes_does_not_stop_it() -> 
     assert not over.is_set()
     subscribed.set()
     assert over.wait(WAIT)
+
+
+def test_an_item_after_the_end_goes_to_the_hook_and_names_itself() -> None:
+    def run() -> None:
+        def start(sink: Sink[str]) -> None:
+            sink.on_next("in time")
+            sink.on_completed()
+            sink.on_next("too late")
+
+        heard: list[str] = []
+        with drops() as seen:
+            Emitter(start).subscribe(heard.append)
+        assert heard == ["in time"]
+        [(error, what)] = seen
+        assert isinstance(error, LateItemError)
+        assert str(error) == "after its end a stream emitted 'too late'"
+        assert what == "an item came after the end of its stream"
+
+    in_loop(run)

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 from reactivex import abc
 from reactivex.disposable import Disposable
 
-from ..errors import RunCancelledError
+from ..errors import LateItemError, RunCancelledError
 from .demands import current_demand, demanded_by
 from .loops import current_loop, dropped, enqueued, hop, is_on, is_shared, let_go, retain, trampolined
 
@@ -45,6 +45,7 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
         "_on_completed",
         "_on_error",
         "_on_next",
+        "_over",
         "_release",
         "_teardown",
         "_telling",
@@ -72,6 +73,7 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
         self._release: Callable[[], None] | None = None
         self._torn = False
         self._telling = False
+        self._over = False
         self._late: deque[Callable[[], None]] | None = None
         self.stopped = False
 
@@ -118,7 +120,10 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
 
     def on_next(self, value: T) -> None:
         if self.stopped:
-            # by another thread, maybe, whose word for it waits on the loop behind the source itself
+            if self._over:
+                error = LateItemError(f"after its end a stream emitted {value!r:.100}")
+                dropped(error, "an item came after the end of its stream")
+            # else disposed, by another thread, maybe, whose word for it waits on the loop behind the source
             self._tear_down()
             return
         if self._telling:
@@ -175,7 +180,7 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
         if self.stopped:
             dropped(error, "an error came after the end of the subscription")
             return
-        self.stopped = True
+        self.stopped = self._over = True
         self._tell(error)
         self._tear_down()
 
@@ -202,7 +207,7 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
     def _completed(self) -> None:
         if self.stopped:
             return
-        self.stopped = True
+        self.stopped = self._over = True
         if self._on_completed is not None:
             try:
                 self._on_completed()

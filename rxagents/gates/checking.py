@@ -10,11 +10,11 @@ import asyncio
 import inspect
 import logging
 from asyncio import AbstractEventLoop
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from inspect import isawaitable
 from typing import Any, NamedTuple
 
-from reactivex import abc
+from reactivex import Observable, abc
 
 from ..asking.own_turns import Turn, within
 from ..engine.demands import demanded_by
@@ -23,6 +23,7 @@ from ..errors import ConfigurationError, GuardError
 from ..places import words
 from ..recording.masks import masked
 from ..state_updates import StateUpdate
+from ..values import Message
 
 __all__ = ["Check", "Checking", "Verdict", "check_check", "name_of"]
 
@@ -83,9 +84,9 @@ class Checking(abc.DisposableBase):
                 answer = self._check(value)
                 if isawaitable(answer):
                     self._answer = answer
-                    self._task = self._loop.create_task(_truth(answer))
+                    self._task = self._loop.create_task(_awaited(answer))
             if self._task is None:
-                self._end(Verdict(bool(answer), "" if answer else "the check did not pass"))
+                self._end(_verdict(_truth(answer)))
                 return
         except Exception as error:
             self._end(self._raised(error))
@@ -101,7 +102,7 @@ class Checking(abc.DisposableBase):
         elif (error := task.exception()) is not None:
             self._end(self._raised(error))
         else:
-            self._end(Verdict(task.result(), "" if task.result() else "the check did not pass"))
+            self._end(_verdict(task.result()))
 
     def _end(self, verdict: Verdict) -> None:
         if not self._over:
@@ -129,8 +130,21 @@ class Checking(abc.DisposableBase):
             self._settle()
 
 
-async def _truth(answer: Any) -> bool:
-    return bool(await answer)
+async def _awaited(answer: Any) -> bool:
+    return _truth(await answer)
+
+
+def _truth(answer: Any) -> bool:
+    # "no" is true, as is the message that says it, and whatever was not awaited
+    if isinstance(answer, (str, Message, Iterator, AsyncIterator, Observable)):
+        raise GuardError(
+            f"the check gave {type(answer).__name__}, which is neither yes nor no; give True or False"
+        )
+    return bool(answer)
+
+
+def _verdict(passed: bool) -> Verdict:
+    return Verdict(passed, "" if passed else "the check did not pass")
 
 
 def check_check(what: str, check: Check) -> Check:

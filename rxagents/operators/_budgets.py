@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
 from reactivex.disposable import CompositeDisposable
@@ -55,13 +56,15 @@ def price_of(prices: Prices | None) -> Price | None:
     Raises:
         ConfigurationError: These are no prices.
     """
-    if prices is None or (callable(prices) and not isinstance(prices, Mapping)):
-        return prices
+    if prices is None:
+        return None
+    if callable(prices) and not isinstance(prices, Mapping):
+        return partial(_asked, prices)
     try:
         table = {str(model): (float(into), float(out)) for model, (into, out) in prices.items()}
     except (AttributeError, TypeError, ValueError):
         table = {}
-    if not table:
+    if not table or not all(0 <= price < math.inf for pair in table.values() for price in pair):
         raise ConfigurationError(
             "limit: prices is no table; give {model: (in, out)} per million tokens, or a function of the "
             "model and its Usage"
@@ -75,6 +78,17 @@ def price_of(prices: Prices | None) -> Price | None:
             (usage.prompt_tokens * into + usage.completion_tokens * out) / 1_000_000 for into, out in options
         )
 
+    return price
+
+
+def _asked(prices: Price, model: str | None, usage: Usage) -> float:
+    wanted = f"for the model {model!r}; give a number, 0 or more, for each"
+    try:
+        price = float(prices(model, usage))
+    except Exception as error:
+        raise ConfigurationError(f"limit: prices raised {type(error).__name__} {wanted}") from error
+    if not 0 <= price < math.inf:
+        raise ConfigurationError(f"limit: prices gave {price} {wanted}")
     return price
 
 
@@ -125,29 +139,43 @@ class Meter(CompositeDisposable):
         spent: Where it is counted.
         sink: On whose loop it is read.
         look: Called when something was counted.
+        fail: Called when it cannot be counted.
     """
 
     def __init__(
-        self, stream: MessageStream, spent: Spent, sink: Sink[Any], look: Callable[[], None]
+        self,
+        stream: MessageStream,
+        spent: Spent,
+        sink: Sink[Any],
+        look: Callable[[], None],
+        fail: Callable[[Exception], None],
     ) -> None:
         super().__init__()
         self._stream = stream
         self._spent = spent
         self._look = look
+        self._fail = fail
         self._calls = 0
         self._guessed = 0
         with demanded_by(sink.demand):  # it looks on for those who read what it counts
             self.add(listen(stream, sink.loop, self._next, self._end, self._end))
 
     def _next(self, item: Any) -> None:
-        self._count()
-        if says_something(item) and not is_restart(item):
-            self._guessed += 1
-            self._spent.pay(_ESTIMATE)
-        self._look()
+        try:
+            self._count()
+            if says_something(item) and not is_restart(item):
+                self._spent.pay(_ESTIMATE)
+                self._guessed += 1
+        except ConfigurationError as error:
+            self._fail(error)
+        else:
+            self._look()
 
     def _end(self, _: object = None) -> None:
-        self._count()
+        try:
+            self._count()
+        except ConfigurationError as error:
+            self._fail(error)
 
     def _count(self) -> None:
         """Puts what the model calls say that they took in the place of what was guessed."""

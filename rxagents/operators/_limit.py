@@ -60,7 +60,7 @@ def limit(
         seconds: How long it may take, on the clock of the event loop.
         prices: For `cost`: `{model: (in, out)}`, what a million tokens cost, where a name stands for all
             that begin with it and an unknown model is as dear as the dearest; or a function of the
-            model's name, which may be None, and the Usage.
+            model's name, which may be None, and the Usage; where it gives no number, the run fails.
         scope: What ends besides: `"turn"`: nothing; `"team"`: the nearest team around, as by any stop;
             `"run"`: the whole run.
 
@@ -133,7 +133,7 @@ class _Limited(Cut):
             frame.begun = True
         self._look()
         if self._spent.counts_tokens and not self._is_cut:
-            self.add(Meter(stream, self._spent, self._sink, self._look))
+            self.add(Meter(stream, self._spent, self._sink, self._look, self._fail))
             # its block ends first, and what ends with it
             stream.on_end(lambda _: afterwards(self._look))
 
@@ -149,6 +149,10 @@ class _Limited(Cut):
             if self._passed is not None:
                 self._cut()
 
+    def _fail(self, error: Exception) -> None:
+        if not (self._is_cut or self._sink.stopped):
+            self._cut(error)
+
     def _time_is_up(self, seconds: float) -> None:
         if not (self._is_cut or self._sink.stopped):
             self._passed = "seconds", seconds, seconds
@@ -159,7 +163,7 @@ class _Limited(Cut):
         for item in list(self._open):
             item.interrupt()
         # soon: whoever comes to what was cut only now hears of its end before
-        self._sink.loop.call_soon(super()._cut)
+        self._sink.loop.call_soon(super()._cut, error)
 
     def _words(self) -> Iterable[StateUpdate]:
         assert self._passed is not None

@@ -11,18 +11,19 @@ from collections import deque
 from contextlib import nullcontext
 from dataclasses import replace
 
-from reactivex import Observable, abc
+from reactivex import Observable
 
 from ..asking.asked import Asked
 from ..asking.own_turns import Turn
 from ..engine.emitters import Emitter, just
-from ..engine.inlets import listen
+from ..engine.inlets import Listening
 from ..mended_blocks import described, mended
 from ..participants import Emit, Participant
 from ..places import words
 from ..recording.masks import masked
 from ..replays import Replay
 from ..state_updates import StateUpdate
+from ..tooling.approvals import current_approvals
 from ..transcripts import Item, Transcript
 
 __all__ = ["Heat", "Heats", "all_failed", "in_words", "raise_unshown"]
@@ -85,7 +86,7 @@ class Heats:
         self._emit = emit
         self._loop = asyncio.get_running_loop()
         self._bell = asyncio.Event()
-        self._subscriptions: list[abc.DisposableBase] = []
+        self._shown = Listening()
 
     def start(self, heat: Heat) -> Heat:
         """Begins a turn."""
@@ -101,7 +102,9 @@ class Heats:
             for item in heat.items:
                 self._pass(item)
             return
-        self._subscriptions.append(listen(heat, self._loop, self._pass, _ignore, _ignore))
+        self._shown.listen(heat, self._loop, self._pass, _ignore, _ignore)
+        for desk in current_approvals.get():
+            desk.look()
 
     def cut(self, *, but: Heat | None = None) -> None:
         """Interrupts all that are open, and with them what is asked for on the wire."""
@@ -120,8 +123,7 @@ class Heats:
 
     def dispose(self) -> None:
         """Shows no more."""
-        for subscription in self._subscriptions:
-            subscription.dispose()
+        self._shown.dispose()
 
     def _ended(self, heat: Heat) -> None:
         self.open -= 1

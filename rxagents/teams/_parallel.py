@@ -13,7 +13,7 @@ from ..transcripts import Transcript
 from ._heat_teams import HeatTeam
 from ._heats import Heat, Heats, all_failed, raise_unshown
 from ._members import check_members
-from ._resuming import paused_members
+from ._resuming import from_paused, paused_members
 from ._turns import result
 
 __all__ = ["Parallel"]
@@ -32,6 +32,7 @@ class Parallel(HeatTeam):
     The team is `done` when all have ended. When a member asks for a stop, those who speak end what they
     say, nobody else begins, and the team ends (`agent-stop`); a stop of the whole run (`scope="run"`)
     cuts the others. What is cut before it was shown is no part of the conversation; what it took counts.
+    Gone on with when it waited for approval, it asks those of whom nothing was shown, and those who waited.
 
     ```
     source   -q-|
@@ -83,9 +84,7 @@ class Parallel(HeatTeam):
 
     async def _run(self, transcript: Transcript, heats: Heats, emit: Emit) -> None:
         places = self.max_concurrent or len(self.members)
-        # in a run that waited for approval, those in whom it waited go on, and nobody speaks again
-        members = paused_members(self.members.values(), transcript) or list(self.members.values())
-        waiting = deque(members)
+        waiting = deque(self._who_is_left(transcript, places))
         unshown: deque[Heat] = deque()
         showing: Heat | None = None
         failed: list[Heat] = []
@@ -118,6 +117,17 @@ class Parallel(HeatTeam):
                 if heat.error is not None:
                     return  # what was shown of it fails the team
                 break
-        if len(failed) == len(members):
+        if len(failed) == len(self.members):
             raise all_failed(f"parallel {self.id}", failed)
         emit(result("agent-stop", ("info", "parallel/stop", self.id)) if stopped else result("done"))
+
+    def _who_is_left(self, transcript: Transcript, places: int) -> list[Participant]:
+        """All; of a run that waited for approval those in whom it waited, and those of whom nothing was shown."""
+        members = list(self.members.values())
+        if self.order == "member":
+            return from_paused(members, transcript)
+        paused = paused_members(members, transcript)
+        if 0 < len(paused) < places:
+            return paused  # all had begun
+        after = members.index(paused[-1]) + 1 if paused else 0
+        return [*paused, *members[after:]]

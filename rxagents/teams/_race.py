@@ -8,9 +8,8 @@ from inspect import isawaitable
 from typing import Any, Literal
 
 from reactivex import Observable
-from reactivex.disposable import CompositeDisposable
 
-from ..engine.inlets import listen
+from ..engine.inlets import Listening
 from ..errors import ConfigurationError, RaceError
 from ..participants import Emit, Participant
 from ..places import located_as
@@ -160,7 +159,7 @@ class _Line:
     def __init__(self, heats: Heats) -> None:
         self.winner: Heat | None = None
         self._heats = heats
-        self._watching = CompositeDisposable()
+        self._watching = Listening()
 
     def crossed(self, heat: Heat) -> None:
         """This one has crossed it, and has won if no other has."""
@@ -182,7 +181,7 @@ class _Line:
         self._listen(stream, look)
 
     def _listen(self, source: Observable[Any], look: Callable[[Any], None]) -> None:
-        self._watching.add(listen(source, asyncio.get_running_loop(), look, _ignore, _ignore))
+        self._watching.listen(source, asyncio.get_running_loop(), look, _ignore, _ignore)
 
     def dispose(self) -> None:
         """Looks no longer."""

@@ -126,6 +126,10 @@ class Approvals:
             self.stalled.discard(stream)
             return
         self.stalled.add(stream)
+        self.look()
+
+    def look(self) -> None:
+        """Calls those back who watch for what stalls: what has stalled unseen may be seen now."""
         for look in self._looking:
             look()
 
