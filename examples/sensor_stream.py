@@ -12,15 +12,27 @@ import reactivex as rx
 from offline.sensor_script import advised
 from reactivex import operators as ops
 
-from rxagents import Agent, turns
+from rxagents import Agent, Message, turns
 from rxagents.operators import responses
 from rxagents.testing import demo_llm
 
 TEMPERATURES = (19.8, 20.4, 21.1, 24.7, 26.2, 27.9, 30.3, 31.0, 27.5, 22.4, 21.0, 20.6)
 
 
-def band(temperature: float) -> str:
-    return "fine" if temperature < 24 else "warm" if temperature < 29 else "hot"
+def temperature(tick: int) -> float:
+    return TEMPERATURES[tick]
+
+
+def band(degrees: float) -> str:
+    return "fine" if degrees < 24 else "warm" if degrees < 29 else "hot"
+
+
+def report(degrees: float) -> str:
+    return f"The machine is {band(degrees)}."
+
+
+def is_whole(advice: Message) -> bool:
+    return advice.finish_reason != "interrupted"
 
 
 watchman = Agent(
@@ -28,16 +40,13 @@ watchman = Agent(
     demo_llm(advised, delay=0.01),
     system_message="You watch over a machine. Say in one sentence what to do.",
 )
-readings = rx.interval(0.1).pipe(
-    ops.take(len(TEMPERATURES)), ops.map(lambda at: TEMPERATURES[at]), ops.share()
-)
+readings = rx.interval(0.1).pipe(ops.take(len(TEMPERATURES)), ops.map(temperature), ops.share())
 advice = readings.pipe(
-    ops.map(band),
-    ops.distinct_until_changed(),
-    ops.map(lambda now: f"The machine is {now}."),
+    ops.distinct_until_changed(band),
+    ops.map(report),
     turns(watchman, "switch"),
     responses(),
-    ops.filter(lambda message: message.finish_reason != "interrupted"),
+    ops.filter(is_whole),
     ops.map(str),
 )
 over = threading.Event()

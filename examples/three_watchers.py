@@ -12,15 +12,14 @@ from rxagents import Agent, Run, Workflow
 from rxagents.operators import text
 from rxagents.testing import demo_llm
 
-STORY = (
-    "Once upon a time there was a stream. It ran to the sea, and all who came late saw it from its spring."
-)
+STORY = "There was a stream. It ran to the sea, and who came late saw it from its spring all the same."
 
 
 async def watch(name: str, run: Run, tokens: int | None = None) -> str:
     """Reads the words of a run, all of them or so many tokens."""
     heard: list[str] = []
-    async for token in run.pipe(text()):
+    words = run.pipe(text())
+    async for token in words:  # type: ignore[attr-defined]  # RxPY's types do not know that ours iterate
         heard.append(token)
         if len(heard) == tokens:
             print(f"{name} leaves after {tokens} tokens", flush=True)

@@ -10,6 +10,7 @@ import tkinter as tk
 from queue import SimpleQueue
 from typing import Any
 
+from reactivex import Observable
 from reactivex import operators as ops
 from reactivex.disposable import CompositeDisposable
 from reactivex.scheduler.mainloop import TkinterScheduler
@@ -21,6 +22,10 @@ from rxagents.testing import demo_llm
 
 QUIET = 0.4  # seconds without a keystroke, until what stands there is a question
 FRAME = 0.02  # seconds between two looks at what was said
+
+
+def is_a_question(text: str) -> bool:
+    return bool(text)
 
 
 class Window(tk.Frame):
@@ -40,12 +45,11 @@ class Window(tk.Frame):
         keystrokes, questions = Subject[str](), Subject[str]()
         said: SimpleQueue[Marker] = SimpleQueue()
         self.question.trace_add("write", lambda *_: keystrokes.on_next(self.question.get().strip()))
+        conversation: Observable[Marker] = questions.pipe(turns(bot, "switch"), markers())
         self.subscription = CompositeDisposable(
-            questions.pipe(turns(bot, "switch"), markers()).subscribe(said.put),
+            conversation.subscribe(said.put),
             # subscribed to by itself, so that Tk's timers are set and cancelled by Tk's thread
-            keystrokes.pipe(
-                ops.debounce(QUIET, scheduler), ops.filter(bool), ops.distinct_until_changed()
-            ).subscribe(questions),
+            keystrokes.pipe(ops.debounce(QUIET, scheduler), ops.filter(is_a_question)).subscribe(questions),
             scheduler.schedule_periodic(FRAME, lambda _: self.show_all(said)),
         )
         self.bind("<Destroy>", lambda _: self.subscription.dispose())

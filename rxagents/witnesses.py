@@ -121,7 +121,7 @@ class _Onlooker(Generic[F]):
         self._busy = True
         if not block.ended:
             # of a cursor, all that a replay knows is `pump`
-            block._readers = (*block._readers, self)  # type: ignore[arg-type]
+            block._readers = (*block._readers, self)
 
     def __iter__(self) -> Iterator[Item]:
         return self

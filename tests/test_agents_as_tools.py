@@ -45,6 +45,7 @@ from rxagents.operators import answer, markers, messages, shared, text
 from rxagents.recorders import _models_of
 from rxagents.testing import Marbles, OpenAIServer, Paused, draw, replay
 from rxagents.testing.laws import check_laws
+from rxagents.values import delta
 from tests.team_views import QUITTER, STOPPER
 
 WAIT = 10.0
@@ -159,6 +160,26 @@ def test_it_hears_the_input_alone() -> None:
         {"role": "system", "content": 'Known: {"seat": "4a"}'},
         {"role": "user", "content": "What is it?", "name": "caller"},
     ]
+
+
+def test_who_spoke_for_another_in_the_conversation_is_nothing_to_it() -> None:
+    heard: list[Transcript] = []
+
+    @agent
+    def helper(transcript: Transcript) -> str:
+        heard.append(transcript)
+        return "42"
+
+    kept = {"seat": "4a", "__handoff:helper": ["b"], "__plan:helper": "long"}
+    Workflow(caller(helper), Conversation(variables=kept)).run("q")
+    assert heard[0].variables == {"seat": "4a"}
+
+
+def test_what_it_refuses_is_its_answer() -> None:
+    refuse = Agent("helper", lambda request: rx.of(delta(refusal="I may not.")))
+    workflow = Workflow(caller(refuse))
+    workflow.run("q")
+    assert results(workflow) == ["I may not."]
 
 
 def test_or_the_conversation_too() -> None:

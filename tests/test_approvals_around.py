@@ -506,3 +506,23 @@ async def test_whoever_is_asked_and_will_not_be_cancelled_holds_nothing_back() -
     await asyncio.sleep(5)
     assert workflow._session._desk.stalled == set()
     assert ids(workflow) == ["c1"]
+
+
+@virtual
+async def test_what_was_lost_is_void_too_when_somebody_has_spoken_since() -> None:
+    workflow = Workflow(Till().bot([PAY]))
+    run = workflow.start("q")
+    await asyncio.sleep(1)
+    lost = [restored(workflow) for _ in range(3)]  # without the message, which has not ended
+    run.dispose()
+    lost[1].append({"role": "user", "content": "Never mind."})
+    lost[2].append({"role": "assistant", "name": "bot", "content": "Well, no."})
+    assert [ids(Workflow(Till().bot(), kept)) for kept in lost] == [["c1"], [], []]
+
+
+@virtual
+async def test_what_was_in_its_way_is_out_of_it_when_the_turn_has_ended() -> None:
+    workflow = Workflow(Till().bot([PAY], "One.", [PAY], "Two."), approvals=passes)
+    for said in ("q", "again"):
+        assert await workflow.arun(said) == "done"
+    assert dict(workflow.conversation.variables) == {"__approval:bot": None}

@@ -386,17 +386,17 @@ def slowly(source: Any) -> Any:
 
 
 @of("operators._live.latest")
-def _(drawn: Drawn) -> None:
+def _(drawn: Diagram) -> None:
     drawn.shows("latest", slowly(drawn.cold("source").pipe(latest())))
 
 
 @of("operators._live.sampled")
-def _(drawn: Drawn) -> None:
+def _(drawn: Diagram) -> None:
     drawn.shows("sampled", drawn.cold("source").pipe(sampled(5)))
 
 
 @of("operators._coalesced.coalesced")
-def _(drawn: Drawn) -> None:
+def _(drawn: Diagram) -> None:
     drawn.shows("joined", slowly(drawn.cold("tokens").pipe(coalesced())))
 
 

@@ -120,6 +120,26 @@ def test_the_research_is_answered_in_order() -> None:
     assert said[1].startswith("About 3,700 metres")
 
 
+def test_three_watchers_hear_one_run_which_asks_once() -> None:
+    printed = run(ROOT / "examples" / "three_watchers.py").stdout.splitlines()
+    story = "There was a stream. It ran to the sea, and who came late saw it from its spring all the same."
+    assert printed == [
+        "bob leaves after 5 tokens",
+        "bob heard: There was a stream.",
+        f"ann heard: {story}",
+        "cleo heard the same: True",
+        "done, 2 messages",
+    ]
+
+
+def test_the_sensors_readings_stand_beside_what_the_agent_says_of_them() -> None:
+    printed = run(ROOT / "examples" / "sensor_stream.py").stdout.splitlines()
+    shown = [line.split(" °C  ") for line in printed]
+    assert shown[-1] == ["20.6", "All is well."]
+    # what is said may be about the band before, or of another still, but is never cut
+    assert {advice for _, advice in shown} <= {"All is well.", "Open a window.", "Switch it off!"}
+
+
 def test_the_picture_in_the_repository_is_the_one_that_is_drawn(tmp_path: Path) -> None:
     picture = tmp_path / "run.svg"
     printed = run(ROOT / "examples" / "draw_a_run.py", picture, server=False).stdout
@@ -130,8 +150,11 @@ def test_the_picture_in_the_repository_is_the_one_that_is_drawn(tmp_path: Path) 
 
 
 def test_every_example_has_a_test_here() -> None:
-    text = Path(__file__).read_text(encoding="utf-8")
-    missing = [path.name for path in EXAMPLES if f'"{path.name}"' not in text]
+    text = "".join(
+        (ROOT / "tests" / name).read_text(encoding="utf-8")
+        for name in ("test_examples.py", "test_embedding.py")
+    )
+    missing = [path.name for path in EXAMPLES if f'"{path.name}"' not in text and f"from {path.stem} " not in text]
     assert EXAMPLES
     assert not missing, f"examples without a test: {missing}"
 

@@ -22,11 +22,13 @@ from rxagents import (
     LastNMessagesStrategy,
     LocalCodingAgent,
     MaxHandoffsError,
+    Message,
     OpenAILLM,
     ScriptedLLM,
     Sequence,
     SQLiteHistory,
     StateUpdate,
+    SummarizeMessagesStrategy,
     Tool,
     Transcript,
     Usage,
@@ -39,7 +41,7 @@ from rxagents import (
 from rxagents.engine.bridges import from_async
 from rxagents.llm import Call, Reply
 from rxagents.llm.replies import as_reply
-from rxagents.operators import answer, errors_as_messages, markers, text
+from rxagents.operators import answer, errors_as_messages, gate, markers, text
 from rxagents.testing import Marbles, OpenAIServer, Paused
 from rxagents.testing.laws import check_laws
 from rxagents.values import delta
@@ -140,6 +142,15 @@ def test_without_a_system_message_and_a_reason_it_is_told_all_the_same() -> None
         {"role": "system", "content": "a has handed the conversation over to you."},
         {"role": "user", "content": "q"},
     ]
+
+
+def test_a_system_message_of_parts_is_left_as_it_is() -> None:
+    b = hands("b", "Yes")
+    kind = Message(role="system", content=[{"type": "text", "text": "Be kind."}])
+    Workflow(hands("a", TO_B, handoffs=[b])).run([kind, "q"])
+    told, parts, _ = (message["content"] for message in asked(b))
+    assert told == "a has handed the conversation over to you."
+    assert parts == [{"type": "text", "text": "Be kind."}]
 
 
 def test_the_handoff_is_shown_and_logged() -> None:
@@ -387,11 +398,37 @@ def test_it_leads_through_those_between() -> None:
     assert workflow.run("more").text == "Back."
 
 
+def test_who_is_handed_back_to_in_the_midst_is_gone_on_with() -> None:
+    b = hands("b", TO_C, "One.", "Two.")
+    c = hands("c", TO_B, handoffs=[b])
+    b.register_handoff(c)
+    workflow = Workflow(hands("a", TO_B, handoffs=[b]))
+    assert workflow.run("q").text == "One."
+    assert workflow.conversation.variables == {"__handoff:a": ["b"]}
+    assert workflow.run("more").text == "Two."
+
+
 def test_with_sticky_handoffs_off_it_is_asked_each_time() -> None:
     a = hands("a", TO_B, "Mine.", handoffs=[talker("b")], sticky_handoffs=False)
     workflow = Workflow(a)
     assert [workflow.run(text).text for text in ("q", "more")] == ["b", "Mine."]
     assert workflow.conversation.variables == {"__handoff:a": None}
+    plain = Workflow(hands("a", "Mine.", handoffs=[talker("b")], sticky_handoffs=False))
+    plain.run("q")
+    assert plain.conversation.variables == {}
+
+
+def test_with_sticky_handoffs_off_a_cut_leaves_nothing_behind(marbles: Marbles) -> None:
+    b = Agent("b", marbles.llm("--One-two|"))
+    workflow = Workflow(hands("a", TO_B, "Mine.", handoffs=[b], sticky_handoffs=False))
+
+    async def both() -> str | None:
+        first = workflow.start("q")
+        await asyncio.sleep(4)
+        first.dispose()
+        return (await workflow.arun("more")).text
+
+    assert marbles.run(both()) == "Mine."
 
 
 def test_with_sticky_handoffs_off_what_waits_is_gone_on_with_all_the_same() -> None:
@@ -634,6 +671,42 @@ def test_each_model_call_is_paid_for_once() -> None:
 
 def paid(answer: Any, total: int) -> Reply:
     return replace(as_reply(answer), usage=Usage(total_tokens=total))
+
+
+def test_what_the_reading_for_the_other_took_is_paid_for() -> None:
+    summary = SummarizeMessagesStrategy(ScriptedLLM([paid("In short.", 1000)]))
+    b = hands("b", paid("One.", 100))
+    a = hands("a", paid(TO_B, 10), handoffs=[Handoff(b, reading_strategy=summary)])
+    workflow = Workflow(a)
+    assert workflow.run("q").usage.total_tokens == 1110
+
+
+def test_what_was_handed_over_is_not_taken_again_by_a_gate() -> None:
+    a = hands("a", Reply("So.", [TO_B]), handoffs=[hands("b", "bad", "good")])
+    workflow = Workflow(a.pipe(gate(lambda text: "bad" not in text, window="whole", on_fail="retry")))
+    workflow.run("q")
+    assert said(workflow) == [("user", "q"), ("a", "So.")]
+
+
+def test_a_transfer_that_is_cut_before_the_round_is_over_is_none() -> None:
+    async def slow() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    a = hands("a", [TO_B, Call("slow")], tools=[slow], handoffs=[talker("b")])
+    workflow = Workflow(a)
+
+    async def main() -> None:
+        run = workflow.start("q")
+        while not isinstance(a.llm, ScriptedLLM) or not a.llm.requests:
+            await asyncio.sleep(0)
+        for _ in range(20):  # until the transfer has been answered
+            await asyncio.sleep(0)
+        run.dispose()
+        await run
+
+    asyncio.run(main())
+    assert workflow.conversation.variables == {}
+    assert workflow.conversation.log == ()
 
 
 def test_leaving_it_cancels_the_other(marbles: Marbles) -> None:

@@ -14,6 +14,7 @@ from reactivex import operators as ops
 from rxagents import (
     Agent,
     ConfigurationError,
+    Conversation,
     Loop,
     MessageStream,
     OpenAILLM,
@@ -22,6 +23,7 @@ from rxagents import (
     Sequence,
     StateUpdate,
     Team,
+    Tool,
     Usage,
     User,
     UserMessage,
@@ -30,9 +32,9 @@ from rxagents import (
     as_agent,
     say,
 )
-from rxagents.llm import Reply
+from rxagents.llm import Call, Reply
 from rxagents.operators import markers, messages, text, transcript, until
-from rxagents.testing import Marbles, OpenAIServer, Paused
+from rxagents.testing import Marbles, OpenAIServer, Paused, virtual
 from rxagents.testing.laws import check_laws
 from tests.team_views import QUITTER, STOPPER, ended, only
 
@@ -368,6 +370,88 @@ def test_what_will_not_do_is_refused(options: dict[str, Any], told: str) -> None
     with pytest.raises(ConfigurationError) as refused:
         Parallel("p", **{"members": [talker("a")], **options})
     assert str(refused.value) == told
+
+
+# -- going on when a call was approved
+
+
+def payer(id: str, *replies: Any) -> Agent:
+    def pay() -> str:
+        """Pays."""
+        return "paid"
+
+    return Agent(id, ScriptedLLM(replies), tools=[Tool(pay, approval=True)])
+
+
+def asks(id: str) -> Agent:
+    return payer(id, Reply(id, calls=[Call("pay", {}, f"call_{id}")]))
+
+
+def gone_on(first: Parallel, then: Parallel, call_id: str = "call_bot") -> Workflow:
+    """Runs until a call waits, and goes on with it elsewhere."""
+    workflow = Workflow(first, on_waiting="stop")
+    assert workflow.run("q") == "waiting"
+    kept = Conversation.from_dict(workflow.conversation.to_dict())
+    workflow = Workflow(then, kept, on_waiting="stop")
+    workflow.approve(call_id)
+    return workflow
+
+
+def texts(workflow: Workflow) -> list[str]:
+    return [message.text for message in workflow.conversation]
+
+
+@pytest.mark.parametrize(
+    ("options", "after"),
+    [
+        ({}, ["q", "a", "bot, paid.", "z"]),  # z had spoken
+        ({"max_concurrent": 2}, ["q", "a", "bot, paid.", "z"]),
+        ({"max_concurrent": 1}, ["q", "a", "bot, paid.", "z now"]),  # z had not begun
+        ({"order": "member"}, ["q", "a", "bot, paid.", "z now"]),  # z was not shown
+        ({"order": "member", "on_error": "keep"}, ["q", "a", "bot, paid.", "z now"]),
+    ],
+)
+def test_gone_on_with_it_asks_those_who_waited_and_those_of_whom_nothing_was_shown(
+    options: dict[str, Any], after: list[str]
+) -> None:
+    first = Parallel("p", [talker("a"), asks("bot"), talker("z")], **options)
+    then = Parallel("p", [talker("a", "again"), payer("bot", ", paid."), talker("z", "z now")], **options)
+    workflow = gone_on(first, then)
+    assert workflow.run() == "done"
+    assert sorted(texts(workflow)) == sorted(after)
+
+
+def test_in_the_members_order_a_second_one_that_waits_does_so_when_it_is_shown() -> None:
+    first = Parallel("p", [asks("bot"), asks("too")], order="member")
+    workflow = gone_on(first, Parallel("p", [payer("bot", "."), asks("too")], order="member"))
+    assert [call.call_id for call in workflow.waiting] == ["call_bot"]
+    assert workflow.run() == "waiting"
+    assert [call.call_id for call in workflow.waiting] == ["call_too"]
+    assert texts(workflow) == ["q", "bot.", "too"]
+
+
+@pytest.mark.parametrize("on_error", ["fail", "keep"])
+def test_one_that_waits_unseen_stops_the_run_when_it_is_shown(on_error: Any) -> None:
+    async def slow(request: Any) -> str:
+        await asyncio.sleep(3)
+        return "a"
+
+    @virtual
+    async def run() -> None:
+        team = Parallel("p", [Agent("a", slow), asks("bot")], order="member", on_error=on_error)
+        workflow = Workflow(team, on_waiting="stop")
+        assert await workflow.arun("q") == "waiting"
+        assert asyncio.get_running_loop().time() == 3
+        assert texts(workflow) == ["q", "a", "bot"]
+
+    run()
+
+
+def test_those_who_failed_when_it_went_on_were_not_all() -> None:
+    first = Parallel("p", [talker("a"), asks("bot")], on_error="keep")
+    workflow = gone_on(first, Parallel("p", [talker("a"), payer("bot")], on_error="keep"))
+    assert workflow.run() == "done"
+    assert "Error: " in texts(workflow)[-1]
 
 
 # -- the laws

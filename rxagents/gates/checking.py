@@ -30,7 +30,7 @@ __all__ = ["Check", "Checking", "Verdict", "check_check", "name_of"]
 _log = logging.getLogger("rxagents.guard")
 
 Check = Callable[[Any], Any]
-"""Called with what is to be checked; truthy passes. Plain or async."""
+"""Called with what is to be checked; truthy passes, but no words. Plain or async."""
 
 
 class Verdict(NamedTuple):

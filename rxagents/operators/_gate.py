@@ -34,9 +34,13 @@ def gate(
     it. The windows are checked in their order; what comes meanwhile waits, and so does what is no text
     (reasoning, tool calls and their results, refusals): it is not checked, but overtakes nothing. Text
     that leads to a tool call is a window's end. Messages of the user and the system pass as they are.
+    Around a team, its members hear each other as they speak: what one must not hear of another takes a
+    gate around that one; so does what an agent answers as a tool.
 
     When the check gives something falsy, or raises, the gate trips: the message, and the response of
-    its model, is cut. A shown StateUpdate of the kind `guard` says so, and the log. Then, by `on_fail`:
+    its model, is cut. A shown StateUpdate of the kind `guard` says so, and the log. Why, it tells of a
+    GuardError that the check raised; of any other error only the kind, as its words may quote what was
+    not to be shown (they go to the logger `rxagents.guard`). Then, by `on_fail`:
 
     - `"cut"`: the message ends with what had passed, and the finish reason `content_filter`.
     - `"replace"`: its content is the replacement; what had been shown is void (a `restart` delta).
@@ -51,7 +55,8 @@ def gate(
 
     Args:
         check: Called with a `Gated`: the text of the message so far, a str, and in its attribute `window`
-            the part that waits. Truthy passes. Plain, or async: so it may ask a model.
+            the part that waits. Truthy passes, but no words: a model's "no" is neither. Plain, or async:
+            so it may ask a model.
         window: `"sentence"`, a number of tokens, or the `"whole"` message.
         on_fail: What becomes of a message that does not pass.
         replacement: The words in its place.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from reactivex import abc
@@ -51,7 +52,7 @@ def play(
         now = due[index]
         while not pending.is_disposed:
             if demand is not None and not demand.wanted:
-                pending.disposable = when_wanted(demand, lambda: clock.schedule(step, index))
+                pending.disposable = when_wanted(demand, partial(clock.schedule, step, index))
                 return
             if index == len(exchange.answer):
                 _finish(exchange, name, observer)
