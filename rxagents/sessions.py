@@ -122,16 +122,26 @@ class Session:
             return
         self.end_what_was_left()
         with self._starting:
-            going_on = self._going_on
-            kept = self._kept.conversation if going_on else self._kept.refresh()
-            for turn, call in waiting_calls(kept.transcript):
-                if call.pending.call_id == decision.call_id:
-                    if not going_on:
-                        kept.follow(turn.decided(decision).stored())
-                        return
-                    if self._desk.decides(decision, ahead=True):  # its agent has not come to it yet
-                        return
+            if not self._going_on:
+                self._kept.refresh()
+                if self._store(decision):
+                    return
+            elif any(
+                call.pending.call_id == decision.call_id
+                for _, call in waiting_calls(self._kept.conversation.transcript)
+            ):
+                if self._desk.decides(decision, ahead=True):  # its agent has not come to it yet
+                    return
         raise not_waiting(decision.call_id, self.waiting)
+
+    def _store(self, decision: Decision) -> bool:
+        """Keeps a decision in the conversation, if a call waits there that it is about."""
+        conversation = self._kept.conversation
+        for turn, call in waiting_calls(conversation.transcript):
+            if call.pending.call_id == decision.call_id:
+                conversation.follow(turn.decided(decision).stored())
+                return True
+        return False
 
     def end_what_was_left(self) -> None:
         """Ends the run, if whoever read it has left."""
@@ -147,7 +157,8 @@ class Session:
 
     def _ended(self, run: Run) -> None:
         _log.debug("%r: the run ended: %s", self.askable, run.result)
-        self._desk.forget()
+        for decision in self._desk.take_ahead():  # its agent did not come to it; the next run may
+            self._store(decision)
         if self._current is run:
             self._current = None
 

@@ -351,7 +351,7 @@ def test_its_failure_is_told_to_the_model_of_the_caller() -> None:
         (ValueError("no"), "ValueError: no"),
         (AgentError("agent helper: nobody is in"), "agent helper: nobody is in"),  # it says all by itself
         (RuntimeError("bad key sk-abcdefghijklmnopqrstuvwxyz123456"), "RuntimeError: bad key sk-…"),
-        (StopIteration(), "RuntimeError: the model of helper raised StopIteration, which means the end of an"),
+        (StopIteration(), "RuntimeError: the model of helper raised StopIteration, which means the end"),
     ],
 )
 def test_a_failure_of_its_own_is_told_in_few_words(error: Exception, words: str) -> None:
@@ -362,6 +362,12 @@ def test_a_failure_of_its_own_is_told_in_few_words(error: Exception, words: str)
     assert workflow.run("q").text == "Done"
     assert results(workflow)[0].startswith(f"Error: the tool 'helper' failed: {words}")
     assert "(in " not in results(workflow)[0]
+
+
+def test_an_end_of_an_iteration_that_is_its_failure_is_told_too() -> None:
+    workflow = Workflow(caller(as_agent("helper", lambda source: rx.throw(StopIteration()))))
+    assert workflow.run("q").text == "Done"
+    assert "RuntimeError: helper raised StopIteration, which means" in results(workflow)[0]
 
 
 def test_it_is_asked_again_where_it_failed_as_it_may() -> None:
@@ -524,7 +530,7 @@ def test_the_laws_hold() -> None:
         calls = [Call("one", {"input": "x"}), Call("caller", {"input": "y"})]
         return scripted("bot", Reply("So.", calls), "Done", tools=[one.as_tool(), two.as_tool()])
 
-    check_laws(make, max_examples=20)
+    check_laws(make, max_examples=5)
 
 
 # -- over HTTP

@@ -526,3 +526,33 @@ async def test_what_was_in_its_way_is_out_of_it_when_the_turn_has_ended() -> Non
     for said in ("q", "again"):
         assert await workflow.arun(said) == "done"
     assert dict(workflow.conversation.variables) == {"__approval:bot": None}
+
+
+@virtual
+async def test_what_is_approved_while_a_run_begins_that_is_cut_then_is_kept() -> None:
+    till = Till()
+    workflow = Workflow(till.bot("Done."), restored(await stopped(till.bot([PAY]))))
+    run = workflow.start()
+    workflow.approve("c1")
+    run.dispose()
+    assert await run == "interrupted"
+    assert (ids(workflow), till.done) == ([], [])
+    assert await workflow.arun() == "done"
+    assert till.done == ["pay 5"]
+
+
+@virtual
+async def test_a_team_goes_on_with_whom_a_member_had_handed_over_to() -> None:
+    till = Till()
+    over = Call("transfer_to_bot", {"reason": "pays"}, "h1")
+
+    def team(bot: Agent, ann: list[str], *replies: Any) -> Sequence:
+        desk = Agent("desk", ScriptedLLM(replies), handoffs=[bot])
+        return Sequence("team", [Agent("ann", ScriptedLLM(ann)), desk])
+
+    kept = await stopped(team(till.bot([PAY]), ["A"], [over]))
+    workflow = Workflow(team(till.bot("Done."), []), restored(kept))
+    workflow.approve("c1")
+    assert await workflow.arun() == "done"
+    assert till.done == ["pay 5"]
+    assert [message.name for message in workflow.conversation] == [None, "ann", "desk", "bot"]

@@ -515,6 +515,7 @@ async def test_what_waits_inside_a_tool_is_not_stored(kind: str, tmp_path: Path)
         assert workflow.waiting == ()
     with HISTORIES[kind](tmp_path) as history:
         assert Workflow(nobody, history=history).waiting == ()
+        assert dict(history.load().variables) == {}
 
 
 def test_damaged_data_is_nothing_that_waits() -> None:

@@ -154,7 +154,9 @@ def test_every_example_has_a_test_here() -> None:
         (ROOT / "tests" / name).read_text(encoding="utf-8")
         for name in ("test_examples.py", "test_embedding.py")
     )
-    missing = [path.name for path in EXAMPLES if f'"{path.name}"' not in text and f"from {path.stem} " not in text]
+    missing = [
+        path.name for path in EXAMPLES if f'"{path.name}"' not in text and f"from {path.stem} " not in text
+    ]
     assert EXAMPLES
     assert not missing, f"examples without a test: {missing}"
 

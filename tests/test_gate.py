@@ -101,6 +101,32 @@ def test_a_slow_check_lets_the_tokens_wait_and_the_checks_run_in_order(marbles: 
     assert asked == [("", "a", False), ("a", "b", False), ("ab", "c", True)]
 
 
+def test_only_the_last_of_the_windows_that_wait_is_the_last(marbles: Marbles) -> None:
+    asked: list[tuple[str, bool]] = []
+
+    async def check(words: Gated) -> bool:
+        asked.append((words.window, words.last))
+        await asyncio.sleep(3)
+        return True
+
+    m = marbles.message("                         (a b c|)")
+    heard = just(m).pipe(gate(check, window=1), text())
+    marbles.expect(heard).to_be("                 ---a--b--(c|)")
+    marbles.flush()
+    assert asked == [("a", False), ("b", False), ("c", True)]
+
+
+def test_what_is_blank_passes_without_a_check() -> None:
+    checked: list[str] = []
+
+    def check(words: Gated) -> bool:
+        checked.append(words.window)
+        return True
+
+    assert Workflow(Agent("bot", ScriptedLLM(["Hi.\n\n"])).pipe(gate(check))).run("q").text == "Hi.\n\n"
+    assert checked == ["Hi."]
+
+
 def test_the_check_gets_all_the_text_so_that_nothing_hides_between_windows(marbles: Marbles) -> None:
     m = marbles.message("                      da-mn-it|")
     heard = just(m).pipe(gate(polite, window=1), text())
@@ -456,6 +482,22 @@ def str_of(marker: Any) -> str:
     return str(marker[0])
 
 
+@pytest.mark.parametrize("of", ["message", "model"])
+def test_who_leaves_at_the_sight_of_the_guard_asks_nobody_again(marbles: Marbles, of: str) -> None:
+    asked: list[int] = []
+
+    def model(request: Any) -> Any:
+        return rx.defer(lambda _: asked.append(1) or rx.of("damn."))
+
+    bot = Agent("bot", gated(model, polite, on_fail="retry") if of == "model" else model)
+    said = say("q").pipe(bot if of == "model" else bot.pipe(gate(polite, on_fail="retry")))
+    probe = marbles.probe()
+    marbles.expect(said.pipe(markers(), ops.map(str_of), ops.take_while(lambda mark: mark != "state"), probe))
+    marbles.allow("unread")
+    marbles.flush()
+    assert (probe.items, asked) == (["start"], [1])
+
+
 def test_who_cuts_it_cuts_the_check_too(marbles: Marbles) -> None:
     ended: list[str] = []
 
@@ -594,6 +636,29 @@ def test_gated_each_call_that_was_whole_is_paid_for() -> None:
     assert (result.text, result.usage.total_tokens) == ("dear.", 10)
 
 
+def test_gated_what_was_said_on_in_the_same_breath_is_no_part_of_the_next_answer() -> None:
+    def breathless(*words: str) -> Any:
+        def subscribe(observer: Any, scheduler: Any) -> None:
+            for word in words:
+                observer.on_next(word)
+            observer.on_completed()
+
+        return rx.create(subscribe)
+
+    answers = iter([breathless("damn.", " Now", " what."), breathless("dear.", " You.")])
+    bot = Agent("bot", gated(lambda request: next(answers), polite, on_fail="retry"))
+    assert Workflow(bot).run("q").text == "dear. You."
+
+
+def test_gated_what_is_cut_is_known_by_its_model_where_that_was_told() -> None:
+    whole = rx.of("damn.", Completion(Usage(total_tokens=5), "stop", "m", "r1"))
+    bot = Agent("bot", gated(lambda request: whole, polite, window="whole", on_fail="replace"))
+    result = Workflow(bot).run("q")
+    assert result.message is not None
+    assert result.message.metadata == {"model": "m", "request_id": "r1"}
+    assert (result.message.finish_reason, result.usage.total_tokens) == ("content_filter", 5)
+
+
 def test_gated_refuses_what_is_no_model() -> None:
     with pytest.raises(ConfigurationError, match=r"gated: llm is a str; give a model"):
         gated("gpt", polite)  # type: ignore[arg-type]
@@ -611,6 +676,7 @@ def test_gated_refuses_what_is_no_model() -> None:
         ({"on_fail": "stop"}, "gate: on_fail is 'stop'; give 'cut', 'replace' or 'retry'"),
         ({"replacement": None}, "gate: replacement is a NoneType; give a str"),
         ({"retries": 0}, "gate: retries is 0; it must be a number, 1 or more"),
+        ({"name": 3}, "the name of a guard is a int; give a str"),
     ],
 )
 def test_arguments_that_will_not_do(options: dict[str, Any], complaint: str) -> None:

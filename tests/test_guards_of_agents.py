@@ -272,6 +272,18 @@ def test_a_slow_check_runs_beside_and_the_message_waits_for_it_at_its_end(marble
     assert probe.items[3][1]["restart"] == NO
 
 
+def test_words_that_were_whole_before_they_are_checked_end_where_they_do_not_pass() -> None:
+    bot = Agent("bot", ScriptedLLM(lambda request: "Hi. Oh damn. And so on, and on."))
+    both = guard_output(guard_input(bot, says(True, 0.02)), polite)
+    shown = list(Workflow(both).run_stream("q"))
+    assert "so on" not in str(shown)
+    assert asyncio.run(_answer(both)) == REFUSAL
+
+
+async def _answer(bot: Any) -> str:
+    return (await bot.ask("q")).text  # type: ignore[no-any-return]
+
+
 def test_the_conversation_keeps_nothing_of_what_did_not_pass() -> None:
     bob = ScriptedLLM(["Yes."])
     guarded = guard_output(Agent("bot", ScriptedLLM(["Hi. Oh damn."])), polite, refusal="No.")

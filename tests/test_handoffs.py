@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from rxagents import (
     Agent,
+    Block,
     ConfigurationError,
     Context,
     Conversation,
@@ -23,6 +24,7 @@ from rxagents import (
     LocalCodingAgent,
     MaxHandoffsError,
     Message,
+    MessageStream,
     OpenAILLM,
     ScriptedLLM,
     Sequence,
@@ -348,11 +350,11 @@ def test_through_those_whose_turn_is_their_own_they_are_counted_too() -> None:
     assert result.text == "so it ended"
 
 
-def test_a_thousand_handoffs_need_no_stack() -> None:
-    workflow = table_tennis(1_000, replies=500)
+def test_hundreds_of_handoffs_need_no_stack() -> None:
+    workflow = table_tennis(400, replies=200)
     result = workflow.run("q")
     assert result.text == "Mine."
-    assert len(workflow.conversation) == 1_002
+    assert len(workflow.conversation) == 402
 
 
 # -- the next turn
@@ -686,22 +688,27 @@ def test_what_was_handed_over_is_not_taken_again_by_a_gate() -> None:
     workflow = Workflow(a.pipe(gate(lambda text: "bad" not in text, window="whole", on_fail="retry")))
     workflow.run("q")
     assert said(workflow) == [("user", "q"), ("a", "So.")]
+    a = hands("a", Reply("bad", [TO_B]), "Again.", handoffs=[talker("b")])
+    workflow = Workflow(a.pipe(gate(lambda text: "bad" not in text, window="whole", on_fail="retry")))
+    workflow.run("q")
+    assert said(workflow) == [("user", "q"), ("b", "b")]
 
 
 def test_a_transfer_that_is_cut_before_the_round_is_over_is_none() -> None:
     async def slow() -> None:
+        reached.set()
         await asyncio.get_running_loop().create_future()
 
+    reached = asyncio.Event()
     a = hands("a", [TO_B, Call("slow")], tools=[slow], handoffs=[talker("b")])
     workflow = Workflow(a)
 
     async def main() -> None:
         run = workflow.start("q")
-        while not isinstance(a.llm, ScriptedLLM) or not a.llm.requests:
-            await asyncio.sleep(0)
-        for _ in range(20):  # until the transfer has been answered
-            await asyncio.sleep(0)
-        run.dispose()
+        await reached.wait()
+        (block,) = (item for item in run.items if isinstance(item, Block))
+        (message,) = (item for item in block.items if isinstance(item, MessageStream))
+        message.interrupt()
         await run
 
     asyncio.run(main())
@@ -740,7 +747,7 @@ def test_the_laws_hold() -> None:
         a.register_handoff(b)
         return a
 
-    check_laws(make, max_examples=20)
+    check_laws(make, max_examples=5)
 
 
 # -- over HTTP

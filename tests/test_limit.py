@@ -140,6 +140,16 @@ def test_a_model_that_says_nothing_of_its_usage_is_counted_by_its_deltas() -> No
     assert (result, said) == ("limit", [{"which": "tokens", "budget": 5, "spent": 6}])
 
 
+def test_what_says_that_all_before_is_void_is_no_token() -> None:
+    def model(request: Any) -> Any:
+        return rx.of("a", delta(restart="again"), "b", Completion(None, "stop"))
+
+    loop = Loop("loop", Agent("bot", model), max_turns=9)
+    _, said = run(loop.pipe(limit(tokens=4)))
+    assert said == [{"which": "tokens", "budget": 4, "spent": 5}]
+    assert run(Loop("loop", Agent("bot", model), max_turns=2).pipe(limit(tokens=4)))[0] == "max-turns"
+
+
 # -- cost
 
 
@@ -148,7 +158,7 @@ def test_a_model_that_says_nothing_of_its_usage_is_counted_by_its_deltas() -> No
     [("small-2024", 3.0), ("small-x", 4.0), ("large", 60.0), ("unheard-of", 60.0), (None, 60.0)],
 )
 def test_cost_by_the_model_that_answers(model: str | None, spent: float) -> None:
-    prices = {"small": (1.0, 2.0), "small-x": (2.0, 2.0), "large": (20.0, 40.0)}
+    prices = {"small": (1.0, 2.0), "small-x": (2.0, 2.0), "small-y": (9.0, 9.0), "large": (20.0, 40.0)}
     bot = Agent("bot", costly(1_000_000, model=model, prompt=1_000_000))
     loop = Loop("loop", bot, max_turns=2).pipe(limit(cost=spent - 0.5, prices=prices))
     result, said = run(loop)
@@ -238,6 +248,14 @@ def test_seconds_are_those_of_the_loop(marbles: Marbles) -> None:
     said = say("q").pipe(Agent("bot", llm), limit(seconds=4))
     marbles.expect(said.pipe(text())).to_be("         -a-b|")
     marbles.expect_subscriptions(llm).to_be("         ^---!")
+
+
+def test_when_it_has_ended_no_timer_is_left(marbles: Marbles) -> None:
+    llm = marbles.llm("                                  -a|")
+    said = say("q").pipe(Agent("bot", llm), limit(seconds=9), text())
+    marbles.expect(said).to_be("                  -a|")
+    marbles.flush()
+    assert marbles.now < 9
 
 
 def test_the_timer_goes_with_the_subscription(marbles: Marbles) -> None:

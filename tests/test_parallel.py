@@ -405,7 +405,7 @@ def texts(workflow: Workflow) -> list[str]:
     ("options", "after"),
     [
         ({}, ["q", "a", "bot, paid.", "z"]),  # z had spoken
-        ({"max_concurrent": 2}, ["q", "a", "bot, paid.", "z"]),
+        ({"max_concurrent": 2}, ["q", "a", "bot, paid.", "z now"]),  # the run had stopped before z could
         ({"max_concurrent": 1}, ["q", "a", "bot, paid.", "z now"]),  # z had not begun
         ({"order": "member"}, ["q", "a", "bot, paid.", "z now"]),  # z was not shown
         ({"order": "member", "on_error": "keep"}, ["q", "a", "bot, paid.", "z now"]),
@@ -421,30 +421,44 @@ def test_gone_on_with_it_asks_those_who_waited_and_those_of_whom_nothing_was_sho
     assert sorted(texts(workflow)) == sorted(after)
 
 
+@virtual
+async def test_gone_on_with_it_does_not_ask_those_again_who_spoke_while_one_waited() -> None:
+    async def slow(heard: Any) -> str:
+        await asyncio.sleep(3)
+        return "slow"
+
+    def team(bot: Agent) -> Parallel:
+        return Parallel("p", [bot, agent(slow, id="slow"), talker("z")], max_concurrent=2)
+
+    workflow = Workflow(team(asks("bot")), on_waiting="stop")
+    assert await workflow.arun("q") == "waiting"
+    assert texts(workflow) == ["q", "bot", "slow"]
+    workflow = Workflow(team(payer("bot", ".")), workflow.conversation)
+    workflow.approve("call_bot")
+    assert await workflow.arun() == "done"
+    assert sorted(texts(workflow)) == ["bot.", "q", "slow", "z"]
+
+
 def test_in_the_members_order_a_second_one_that_waits_does_so_when_it_is_shown() -> None:
     first = Parallel("p", [asks("bot"), asks("too")], order="member")
     workflow = gone_on(first, Parallel("p", [payer("bot", "."), asks("too")], order="member"))
-    assert [call.call_id for call in workflow.waiting] == ["call_bot"]
     assert workflow.run() == "waiting"
     assert [call.call_id for call in workflow.waiting] == ["call_too"]
     assert texts(workflow) == ["q", "bot.", "too"]
 
 
 @pytest.mark.parametrize("on_error", ["fail", "keep"])
-def test_one_that_waits_unseen_stops_the_run_when_it_is_shown(on_error: Any) -> None:
-    async def slow(request: Any) -> str:
+@virtual
+async def test_one_that_waits_unseen_stops_the_run_when_it_is_shown(on_error: Any) -> None:
+    async def slow(heard: Any) -> str:
         await asyncio.sleep(3)
         return "a"
 
-    @virtual
-    async def run() -> None:
-        team = Parallel("p", [Agent("a", slow), asks("bot")], order="member", on_error=on_error)
-        workflow = Workflow(team, on_waiting="stop")
-        assert await workflow.arun("q") == "waiting"
-        assert asyncio.get_running_loop().time() == 3
-        assert texts(workflow) == ["q", "a", "bot"]
-
-    run()
+    team = Parallel("p", [agent(slow, id="a"), asks("bot")], order="member", on_error=on_error)
+    workflow = Workflow(team, on_waiting="stop")
+    assert await workflow.arun("q") == "waiting"
+    assert asyncio.get_running_loop().time() == 3
+    assert texts(workflow) == ["q", "a", "bot"]
 
 
 def test_those_who_failed_when_it_went_on_were_not_all() -> None:

@@ -39,7 +39,8 @@ coding.workspaces
 llm.requests llm.around llm.listening llm.recorded llm.model_calls llm.call_pages llm.call_files
 llm.logged_models llm.model_logs llm.wire llm.replies llm.scripts llm.scripted llm.sse llm.event_json
 llm.chat_stream llm.responses_items llm.responses_stream llm.still_sockets llm.http_answers
-llm.json_bodies llm.wire_apis llm.chat_completions llm.responses_input llm.responses_bodies llm.client_settings llm.clients
+llm.json_bodies llm.wire_apis llm.chat_completions llm.responses_input llm.responses_bodies
+llm.client_settings llm.clients
 llm.failures llm.served_models llm.openai_chat llm.azure_chat llm.requesting
 llm.compositions llm.attempts llm.demanded_time llm.fallbacks llm.hedges llm.retries llm.time_limits
 llm.gated_models llm.budgets llm.rate_limits llm.caches llm.side_answers llm.choices llm
@@ -56,16 +57,18 @@ consoles.interrupts consoles.lines consoles.printers consoles.users consoles
 teams._compositions teams._members teams._resuming teams._turns teams._routing teams._team teams._loop
 teams._sequence teams._links
 teams._chain teams._plans teams._unfinished teams._planning teams._planned_runs teams._planned_team
-teams._heats teams._heat_teams teams._parallel teams._switch teams._race teams
+teams._member_turns teams._concurrent_teams teams._parallel teams._switch teams._race teams
 operators._markers operators._live operators._coalesced operators._messages
-operators._shared operators._text operators._retaken operators._twins operators._gate operators._tokens operators._error_messages operators._reading operators._transcript
+operators._shared operators._text operators._retaken operators._twins operators._gate operators._tokens
+operators._error_messages operators._reading operators._transcript
 operators._until operators._budgets operators._limit operators._checkpoint operators._partials conversing
 operators._live_turn operators._live_turns operators._turns operators
 guarded_turns guarded
 histories.protocol histories.in_memory histories.item_data histories.in_order histories.markdown_pages
 histories.markdown_parts histories.page_files histories.markdown histories.item_rows histories.stores
 histories.writer_locks histories.item_writers histories.sqlite histories
-keeping runs standstills recorders blocking seats sessions deciding workflows dialog_turns dialogs public_names demo
+keeping runs standstills recorders blocking seats sessions deciding workflows dialog_turns dialogs
+public_names demo
 testing.clock.waiting_tasks testing.clock.socketless testing.clock.default_timers
 testing.clock.virtual_loop testing.clock.loop_closing testing.clock.virtual_clock testing.clock
 testing.lanes testing.lane_sheets
@@ -152,15 +155,16 @@ def test_a_module_is_one_idea_long(path: Path) -> None:
 
 PUBLIC = {
     "rxagents": """
-        Agent agent AgentError ApprovalError Approvals Approve PendingCall Reject AllMessagesStrategy AppendMessagesUpdateStrategy as_agent Asked
-        AssistantMessage AzureOpenAILLM Block BlockingCallError Chain ChatRequest Completion
-        ConfigurationError console_user Context Conversation Delta dialog file_part FunctionResult
-        guard_input guard_output GuardError Handoff History HistoryError image_part InMemoryHistory InputError LastNMessagesStrategy LLM
-        LateItemError LLMConstraints LocalCodingAgent Loop Mark MarkdownHistory Marker MaxHandoffsError MaxRoundsError Message
-        MessageStream ModelConnectionError ModelError ModelProtocolError ModelRequestBlockedError
-        ModelStatusError ModelStreamError ModelTimeoutError NoopUpdateStrategy NoRealTimeError
-        on_dropped OpenAILLM OutputError partial_model PipelineConversationReadingStrategy
-        Parallel PlannedTeam PlanningError Race RaceError Reading ReplaceLastMessageUpdateStrategy RoutingError Run
+        agent Agent AgentError AllMessagesStrategy AppendMessagesUpdateStrategy ApprovalError Approvals
+        Approve as_agent Asked AssistantMessage AzureOpenAILLM Block BlockingCallError Chain ChatRequest
+        Completion ConfigurationError console_user Context Conversation Delta dialog file_part
+        FunctionResult GuardError guard_input guard_output Handoff History HistoryError image_part
+        InMemoryHistory InputError LastNMessagesStrategy LateItemError LLM LLMConstraints LocalCodingAgent
+        Loop Mark MarkdownHistory Marker MaxHandoffsError MaxRoundsError Message MessageStream
+        ModelConnectionError ModelError ModelProtocolError ModelRequestBlockedError ModelStatusError
+        ModelStreamError ModelTimeoutError NoopUpdateStrategy NoRealTimeError on_dropped OpenAILLM
+        OutputError Parallel partial_model PendingCall PipelineConversationReadingStrategy PlannedTeam
+        PlanningError Race RaceError Reading Reject ReplaceLastMessageUpdateStrategy RoutingError Run
         RunCancelledError RunResult RxAgentsError say ScriptedLLM ScriptError Sequence SQLiteHistory
         StateUpdate stream SummarizeMessagesStrategy Switch SystemMessage Team text_part
         TokenBudgetStrategy Tool ToolArgumentsError ToolError ToolFailedError ToolRetry ToolTimeoutError
@@ -168,20 +172,20 @@ PUBLIC = {
         Workflow WorkflowBusyError WorkflowError WorkflowInput
     """,
     "rxagents.operators": """
-        answer checkpoint coalesced deltas errors_as_messages gate Gated last_n latest limit
-        map_tokens Mark Marker markers messages partials reading responses sampled Shared shared
-        summarize text token_budget top_k_last_n transcript transform turns until
+        answer checkpoint coalesced deltas errors_as_messages gate Gated last_n latest limit map_tokens
+        Mark Marker markers messages partials reading responses sampled Shared shared summarize text
+        token_budget top_k_last_n transcript transform turns until
     """,
     "rxagents.llm": """
         AzureOpenAILLM best_of cached Call ChatRequest fallback fan_out gated hedge LLM LLMConstraints
-        log_models logged ModelCall OpenAILLM rate_limited record Reply retry Rule ScriptedLLM timeouts
+        logged log_models ModelCall OpenAILLM rate_limited record Reply retry Rule ScriptedLLM timeouts
     """,
     "rxagents.testing": """
-        block_model_requests Called default_scenario demo_llm Diagram DiagramError draw Drawing
-        Dropped echo_scenario Endless EndlessInstantError Event Exchange HTTPFault Lane Malformed
-        MarbleError MarbleFailure MarbleLLM Marbles MarbleTool NothingToWaitForError OpenAIServer
-        order_scenario parse Paused Probe Raw read_recording record RecordedError RecordedRequest
-        Recording render replay Returned Stalled StubbornTaskError virtual VirtualClock VirtualLoop
+        block_model_requests Called default_scenario demo_llm Diagram DiagramError draw Drawing Dropped
+        echo_scenario Endless EndlessInstantError Event Exchange HTTPFault Lane Malformed MarbleError
+        MarbleFailure MarbleLLM Marbles MarbleTool NothingToWaitForError OpenAIServer order_scenario parse
+        Paused Probe Raw read_recording record RecordedError RecordedRequest Recording render replay
+        Returned Stalled StubbornTaskError virtual VirtualClock VirtualLoop
     """,
 }
 

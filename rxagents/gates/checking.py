@@ -159,5 +159,7 @@ def check_check(what: str, check: Check) -> Check:
 
 def name_of(check: Check, name: str | None) -> str:
     """What a guard is called: as was said, or as its function is."""
+    if not isinstance(name, str | None):
+        raise ConfigurationError(f"the name of a guard is a {type(name).__name__}; give a str")
     named = name or str(getattr(check, "__name__", type(check).__name__))
     return "check" if named == "<lambda>" else named

@@ -85,7 +85,7 @@ class Keeper(abc.DisposableBase):
         slot = self._slot = SingleAssignmentDisposable()
 
         def of_this(step: Callable[..., None]) -> Callable[..., None]:
-            return lambda *args: step(*args) if slot is self._slot else None
+            return lambda *args: None if self._over or slot is not self._slot else step(*args)
 
         with demanded_by(self._sink.demand):
             slot.disposable = listen(

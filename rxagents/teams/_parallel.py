@@ -10,16 +10,16 @@ from ..checks import check_number
 from ..errors import ConfigurationError
 from ..participants import Emit, Participant
 from ..transcripts import Transcript
-from ._heat_teams import HeatTeam
-from ._heats import Heat, Heats, all_failed, raise_unshown
+from ._concurrent_teams import ConcurrentTeam
+from ._member_turns import MemberTurn, MemberTurns, all_failed, raise_unshown
 from ._members import check_members
-from ._resuming import from_paused, paused_members
+from ._resuming import from_paused, paused_members, yet_to_speak
 from ._turns import result
 
 __all__ = ["Parallel"]
 
 
-class Parallel(HeatTeam):
+class Parallel(ConcurrentTeam):
     """All members at once, each on the conversation as it was before the team.
 
     What each of them says enters the conversation as a whole. By `"arrival"` the members' blocks come as
@@ -82,39 +82,39 @@ class Parallel(HeatTeam):
         self.max_concurrent = max_concurrent
         self.on_error = on_error
 
-    async def _run(self, transcript: Transcript, heats: Heats, emit: Emit) -> None:
+    async def _run(self, transcript: Transcript, turns: MemberTurns, emit: Emit) -> None:
         places = self.max_concurrent or len(self.members)
         waiting = deque(self._who_is_left(transcript, places))
-        unshown: deque[Heat] = deque()
-        showing: Heat | None = None
-        failed: list[Heat] = []
+        unshown: deque[MemberTurn] = deque()
+        showing: MemberTurn | None = None
+        failed: list[MemberTurn] = []
         stopped = False
-        while heats.open or heats.over or unshown or (waiting and not stopped):
+        while turns.open or turns.over or unshown or (waiting and not stopped):
             # and not before it is known how one has ended that never waited for anything
-            while waiting and heats.open < places and not (stopped or heats.over):
+            while waiting and turns.open < places and not (stopped or turns.over):
                 unshown.append(
-                    heats.start(Heat(waiting.popleft(), transcript, mends=self.on_error == "keep"))
+                    turns.start(MemberTurn(waiting.popleft(), transcript, mends=self.on_error == "keep"))
                 )
                 if self.order == "arrival":
-                    heats.show(unshown.pop())
+                    turns.show(unshown.pop())
             while unshown and (showing is None or showing.ended):
                 showing = unshown.popleft()
-                heats.show(showing)
-            if not heats.over:
-                if heats.open:
-                    await heats.news()
+                turns.show(showing)
+            if not turns.over:
+                if turns.open:
+                    await turns.news()
                 continue
-            heat = heats.over.popleft()
-            stop = heat.escaping_stop
+            turn = turns.over.popleft()
+            stop = turn.escaping_stop
             stopped = stopped or stop is not None
-            if heat.failure is not None:
-                failed.append(heat)
-            if heat.error is not None or (stop is not None and stop.scope == "run"):
-                heats.cut()
-                if heat in unshown:
-                    heats.show(heat)
-                raise_unshown(heat)
-                if heat.error is not None:
+            if turn.failure is not None:
+                failed.append(turn)
+            if turn.error is not None or (stop is not None and stop.scope == "run"):
+                turns.cut()
+                if turn in unshown:
+                    turns.show(turn)
+                raise_unshown(turn)
+                if turn.error is not None:
                     return  # what was shown of it fails the team
                 break
         if len(failed) == len(self.members):
@@ -122,12 +122,12 @@ class Parallel(HeatTeam):
         emit(result("agent-stop", ("info", "parallel/stop", self.id)) if stopped else result("done"))
 
     def _who_is_left(self, transcript: Transcript, places: int) -> list[Participant]:
-        """All; of a run that waited for approval those in whom it waited, and those of whom nothing was shown."""
+        """All; of a run that waited for approval, who waited, and of whom nothing was shown."""
         members = list(self.members.values())
         if self.order == "member":
             return from_paused(members, transcript)
         paused = paused_members(members, transcript)
-        if 0 < len(paused) < places:
-            return paused  # all had begun
-        after = members.index(paused[-1]) + 1 if paused else 0
-        return [*paused, *members[after:]]
+        if not paused:
+            return members
+        # they begin in their order, so that of those before it nobody is left
+        return [*paused, *(yet_to_speak(members, transcript) if places < len(members) else ())]

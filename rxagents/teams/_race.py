@@ -18,8 +18,8 @@ from ..streams import MessageStream
 from ..transcripts import Transcript
 from ..values import Message
 from ..walks import last_message, message_streams
-from ._heat_teams import HeatTeam
-from ._heats import Heat, Heats, all_failed, in_words, raise_unshown
+from ._concurrent_teams import ConcurrentTeam
+from ._member_turns import MemberTurn, MemberTurns, all_failed, in_words, raise_unshown
 from ._members import check_members
 from ._resuming import paused_members
 from ._turns import result
@@ -29,7 +29,7 @@ __all__ = ["Race"]
 Winner = Literal["first_token", "first_response"] | Callable[[Message], Any]
 
 
-class Race(HeatTeam):
+class Race(ConcurrentTeam):
     """All members are asked at once, and the first to reach the line is the one who is heard.
 
     The winner's turn is shown from its beginning, live. The others are cut, on the wire too, at that
@@ -79,21 +79,21 @@ class Race(HeatTeam):
             )
         self.winner = winner
 
-    async def _run(self, transcript: Transcript, heats: Heats, emit: Emit) -> None:
-        line = _Line(heats)
+    async def _run(self, transcript: Transcript, turns: MemberTurns, emit: Emit) -> None:
+        line = _Line(turns)
         try:
             # a run that waited for approval goes on with whom it waited for: that one had won
             for member in paused_members(self.members.values(), transcript) or self.members.values():
                 if line.winner is None:  # one that never waits for anything has won before the next begins
-                    heat = heats.start(Heat(member, transcript))
+                    turn = turns.start(MemberTurn(member, transcript))
                     if self.winner == "first_token":
-                        line.watch(heat)
-            out = await self._decided(line, heats)
+                        line.watch(turn)
+            out = await self._decided(line, turns)
         finally:
             line.dispose()
-        failed = [heat for heat, _ in out if heat.error is not None]
+        failed = [turn for turn, _ in out if turn.error is not None]
         entries: list[tuple[str, ...]] = [
-            ("error", "race/failed", self.id, heat.member.id, in_words(heat)) for heat in failed
+            ("error", "race/failed", self.id, turn.member.id, in_words(turn)) for turn in failed
         ]
         winner = line.winner
         if winner is None:
@@ -101,35 +101,35 @@ class Race(HeatTeam):
             raise self._nobody(out, failed)
         entries.append(("info", "race/won", self.id, winner.member.id))
         emit(StateUpdate("choice", {"team": self.id, "agent_id": winner.member.id}, log=tuple(entries)))
-        heats.show(winner)
+        turns.show(winner)
         while not winner.ended:
-            await heats.news()
+            await turns.news()
         raise_unshown(winner)
         stopped = winner.escaping_stop is not None
         emit(result("agent-stop", ("info", "race/stop", self.id)) if stopped else result("done"))
 
-    async def _decided(self, line: _Line, heats: Heats) -> list[tuple[Heat, str]]:
+    async def _decided(self, line: _Line, turns: MemberTurns) -> list[tuple[MemberTurn, str]]:
         """Waits until somebody has won, or nobody can; gives who is out, and why."""
-        out: list[tuple[Heat, str]] = []
-        while line.winner is None and (heats.open or heats.over):
-            if not heats.over:
-                await heats.news()
+        out: list[tuple[MemberTurn, str]] = []
+        while line.winner is None and (turns.open or turns.over):
+            if not turns.over:
+                await turns.news()
                 continue
-            heat = heats.over.popleft()
-            why = await self._why_out(heat)
+            turn = turns.over.popleft()
+            why = await self._why_out(turn)
             if why:
-                out.append((heat, why))
+                out.append((turn, why))
             else:
-                line.crossed(heat)
+                line.crossed(turn)
         return out
 
-    async def _why_out(self, heat: Heat) -> str:
+    async def _why_out(self, turn: MemberTurn) -> str:
         """Why one whose turn has ended has not won; empty if it has."""
-        if heat.error is not None:
-            return in_words(heat)
+        if turn.error is not None:
+            return in_words(turn)
         if self.winner == "first_token":
             return "said nothing"
-        answer = last_message(heat.items, inputs=True)  # that of a User is one too
+        answer = last_message(turn.items, inputs=True)  # that of a User is one too
         if answer is None:
             return "gave no answer"
         if not callable(self.winner):
@@ -143,10 +143,10 @@ class Race(HeatTeam):
             error = located_as(error, "winner")
             raise error
 
-    def _nobody(self, out: list[tuple[Heat, str]], failed: list[Heat]) -> Exception:
+    def _nobody(self, out: list[tuple[MemberTurn, str]], failed: list[MemberTurn]) -> Exception:
         if failed and len(failed) == len(out):
             return all_failed(f"race {self.id}", failed)
-        told = "; ".join(f"{heat.member.id}: {why}" for heat, why in out)
+        told = "; ".join(f"{turn.member.id}: {why}" for turn, why in out)
         error = RaceError(f"race {self.id}: nobody has won: {told}")
         if failed:
             error.__cause__ = failed[0].error
@@ -156,27 +156,27 @@ class Race(HeatTeam):
 class _Line:
     """The line: the first to cross it wins, and the others are cut in the same breath."""
 
-    def __init__(self, heats: Heats) -> None:
-        self.winner: Heat | None = None
-        self._heats = heats
+    def __init__(self, turns: MemberTurns) -> None:
+        self.winner: MemberTurn | None = None
+        self._turns = turns
         self._watching = Listening()
 
-    def crossed(self, heat: Heat) -> None:
+    def crossed(self, turn: MemberTurn) -> None:
         """This one has crossed it, and has won if no other has."""
         if self.winner is None:
-            self.winner = heat
-            self._heats.cut(but=heat)
-            self._heats.ring()
+            self.winner = turn
+            self._turns.cut(but=turn)
+            self._turns.ring()
 
-    def watch(self, heat: Heat) -> None:
+    def watch(self, turn: MemberTurn) -> None:
         """Its first words cross the line."""
-        spoken = message_streams(heat, inputs=True, aside=True)
-        self._listen(spoken, lambda stream: self._read(stream, heat))
+        spoken = message_streams(turn, inputs=True, aside=True)
+        self._listen(spoken, lambda stream: self._read(stream, turn))
 
-    def _read(self, stream: MessageStream, heat: Heat) -> None:
+    def _read(self, stream: MessageStream, turn: MemberTurn) -> None:
         def look(token: Any) -> None:
             if self.winner is None and isinstance(token, dict) and any(map(token.get, _SAYING)):
-                self.crossed(heat)
+                self.crossed(turn)
 
         self._listen(stream, look)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import takewhile
 from typing import Any
 
 from ..participants import Participant
 from ..paused_turns import paused_agents
 from ..transcripts import Transcript
 
-__all__ = ["from_paused", "paused_members"]
+__all__ = ["from_paused", "paused_members", "yet_to_speak"]
 
 
 def paused_members(members: Iterable[Participant], conversation: Transcript) -> list[Participant]:
@@ -23,6 +24,14 @@ def from_paused(steps: Iterable[Participant], conversation: Transcript) -> list[
     steps = list(steps)
     paused = paused_members(steps, conversation)
     return steps[steps.index(paused[0]) :] if paused else steps
+
+
+def yet_to_speak(members: Iterable[Participant], conversation: Transcript) -> list[Participant]:
+    """The members after the last one that is to go on who have said nothing since."""
+    agents, members = paused_agents(conversation), list(members)
+    last = max(at for at, member in enumerate(members) if _holds(member, agents))
+    since = {m.name or "" for m in takewhile(lambda m: m.name not in agents, reversed(conversation))}
+    return [member for member in members[last + 1 :] if not _holds(member, since)]
 
 
 def _holds(member: Participant, agents: set[str]) -> bool:

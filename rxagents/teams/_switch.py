@@ -16,8 +16,8 @@ from ..places import located_as
 from ..replays import Replay
 from ..state_updates import StateUpdate
 from ..transcripts import Transcript
-from ._heat_teams import HeatTeam
-from ._heats import Heat, Heats, raise_unshown
+from ._concurrent_teams import ConcurrentTeam
+from ._member_turns import MemberTurn, MemberTurns, raise_unshown
 from ._members import check_members
 from ._resuming import paused_members
 from ._turns import result
@@ -27,7 +27,7 @@ __all__ = ["Switch"]
 Selector = Callable[[Transcript], Any] | Observable[Any]
 
 
-class Switch(HeatTeam):
+class Switch(ConcurrentTeam):
     """One member speaks at a time, and a selector says who; another id takes over in mid-sentence.
 
     A selector that is a function is asked once, with the conversation; whom it names has one turn, and
@@ -76,39 +76,44 @@ class Switch(HeatTeam):
             )
         self.selector = selector
 
-    async def _run(self, transcript: Transcript, heats: Heats, emit: Emit) -> None:
-        turns = _Turns(self.id, self.members, transcript, heats, emit)
+    async def _run(self, transcript: Transcript, turns: MemberTurns, emit: Emit) -> None:
+        succession = _Succession(self.id, self.members, transcript, turns, emit)
         # a run that waited for approval goes on with whom it waited for
         paused = [member.id for member in paused_members(self.members.values(), transcript)]
         if isinstance(self.selector, Observable):
             if paused:
-                turns.want(paused[0])
-            await turns.follow(self.selector)
+                succession.want(paused[0])
+            await succession.follow(self.selector)
             return
         try:
             chosen = paused[0] if paused else self.selector(transcript)
             if isawaitable(chosen):
                 chosen = await chosen
-            turns.want(chosen)
+            succession.want(chosen)
         except Exception as error:
             error = located_as(error, "selector")
             raise error
-        turns.selected()
-        await turns.run()
+        succession.selected()
+        await succession.run()
 
 
-class _Turns:
+class _Succession:
     """The turns of one run: who speaks, who is wanted next, and whether anybody can be yet."""
 
     def __init__(
-        self, team: str, members: Mapping[str, Participant], transcript: Transcript, heats: Heats, emit: Emit
+        self,
+        team: str,
+        members: Mapping[str, Participant],
+        transcript: Transcript,
+        turns: MemberTurns,
+        emit: Emit,
     ) -> None:
         self._team = team
         self._members = members
         self._transcript = transcript
-        self._heats = heats
+        self._turns = turns
         self._emit = emit
-        self._speaking: Heat | None = None
+        self._speaking: MemberTurn | None = None
         self._wanted: list[Any] = []  # one at most: the last
         self._all_selected = False
         self._error: Exception | None = None
@@ -138,7 +143,7 @@ class _Turns:
     def selected(self) -> None:
         """No further id will come."""
         self._all_selected = True
-        self._heats.ring()
+        self._turns.ring()
 
     def _failed(self, error: Exception) -> None:
         self._error = located_as(error, "selector")
@@ -147,19 +152,19 @@ class _Turns:
     def _cut(self) -> None:
         if self._speaking is not None:
             self._speaking.interrupt()
-        self._heats.ring()
+        self._turns.ring()
 
     async def run(self) -> None:
         """One turn after the other, until there can be no more."""
         while True:
-            heat = self._speaking
-            if heat is not None and heat.ended:
+            turn = self._speaking
+            if turn is not None and turn.ended:
                 self._speaking = None
-                if await self._ended(heat):
+                if await self._ended(turn):
                     self._emit(result("agent-stop", ("info", "switch/stop", self._team)))
                     return
-            elif heat is not None:
-                await self._heats.news()
+            elif turn is not None:
+                await self._turns.news()
             elif self._error is not None:
                 raise self._error
             elif self._wanted:
@@ -168,21 +173,21 @@ class _Turns:
                 self._emit(result("done"))
                 return
             else:
-                await self._heats.news()
+                await self._turns.news()
 
     def _begin(self, id: str | None) -> None:
         if id is None:
             return
         entry = ("info", "switch/choice", self._team, id)
         self._emit(StateUpdate("choice", {"team": self._team, "agent_id": id}, log=(entry,)))
-        self._speaking = self._heats.start(Heat(self._members[id], self._transcript))
-        self._heats.show(self._speaking)
+        self._speaking = self._turns.start(MemberTurn(self._members[id], self._transcript))
+        self._turns.show(self._speaking)
 
-    async def _ended(self, heat: Heat) -> bool:
+    async def _ended(self, turn: MemberTurn) -> bool:
         """Takes in what was said; gives whether it asked for a stop."""
-        for item in heat.items:
+        for item in turn.items:
             if isinstance(item, Replay):
                 await until_ended(item)  # what was cut on another loop ends there
-        raise_unshown(heat)
-        self._transcript = self._transcript.fold_all(heat.items)
-        return heat.escaping_stop is not None
+        raise_unshown(turn)
+        self._transcript = self._transcript.fold_all(turn.items)
+        return turn.escaping_stop is not None

@@ -115,10 +115,11 @@ class Approvals:
             waiter = self._waiting.get(call_id)
             return call_id in self._ahead or (waiter is not None and waiter.settled is not None)
 
-    def forget(self) -> None:
-        """Forgets what was decided ahead."""
+    def take_ahead(self) -> list[Decision]:
+        """What was decided ahead about calls that have not come to wait; it is forgotten here."""
         with self._lock:
-            self._ahead.clear()
+            ahead, self._ahead = self._ahead, {}
+        return list(ahead.values())
 
     def stalls(self, stream: object, stalled: bool) -> None:
         """Says of a message whether there is nothing to do in it but to wait here."""

@@ -126,9 +126,10 @@ def _composition(draw: DrawFn, calm: bool, depth: int) -> Plan:
 
 
 def _bot(draw: DrawFn, calm: bool, depth: int) -> Bot:
-    asks = hands = ()
+    asks: tuple[Plan, ...] = ()
+    hands: tuple[Plan, ...] = ()
     asking = _ASKING
-    if depth and draw(_RARELY):
+    if depth and draw(_SMALL) > 9:
         # where two are asked at once, who begins first depends on the time
         asks = _cast(draw, calm, depth, 1 if calm else 2)
         hands = _cast(draw, calm, depth, 2)

@@ -1,4 +1,4 @@
-"""Teams that run their members' turns in heats: what they have in common, and their block."""
+"""Teams whose members speak at the same time, or are cut: what they have in common, and their block."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from ..engine.emitters import Emitter
 from ..participants import Emit, Participant
 from ..replays import Replay
 from ..transcripts import Item, Transcript
-from ._heats import Heat, Heats
+from ._member_turns import MemberTurn, MemberTurns
 
-__all__ = ["HeatTeam"]
+__all__ = ["ConcurrentTeam"]
 
 
-class HeatTeam(Participant):
-    """A team that runs its members' turns in heats. Their stops end it, and go no further."""
+class ConcurrentTeam(Participant):
+    """A team that starts, shows and cuts its members' turns. Their stops end it, and go no further."""
 
     def _block(self, transcript: Transcript) -> Item:
-        return _HeatBlock(self.id, partial(self._heats, transcript))
+        return _TeamBlock(self.id, partial(self._reply, transcript))
 
     def turn(self, transcript: Transcript) -> Observable[Item]:
-        return Emitter(lambda sink: _HeatBlock(self.id, partial(self._heats, transcript)).subscribe(sink))
+        return Emitter(lambda sink: _TeamBlock(self.id, partial(self._reply, transcript)).subscribe(sink))
 
-    def _heats(self, transcript: Transcript, turn: Turn) -> Observable[Item]:
+    def _reply(self, transcript: Transcript, asking: Turn) -> Observable[Item]:
         # what was heard is paid for, whoever hands it on
-        turn.heard, turn.said_before = (transcript,), lambda: reversed(transcript)
+        asking.heard, asking.said_before = (transcript,), lambda: reversed(transcript)
 
         async def run(emit: Emit) -> None:
-            heats = Heats(turn, emit)
+            turns = MemberTurns(asking, emit)
             try:
-                await self._run(transcript, heats, emit)
+                await self._run(transcript, turns, emit)
             finally:
-                heats.dispose()
+                turns.dispose()
 
         return from_async(run)
 
     @abstractmethod
-    async def _run(self, transcript: Transcript, heats: Heats, emit: Emit) -> None:
-        """Starts the heats, shows what is to be shown, and says how the team has ended."""
+    async def _run(self, transcript: Transcript, turns: MemberTurns, emit: Emit) -> None:
+        """Starts the turns, shows what is to be shown, and says how the team has ended."""
 
 
-class _HeatBlock(TurnBlock):
+class _TeamBlock(TurnBlock):
     """The block of such a team: it fails with the first of what it shows that fails."""
 
     def __init__(self, name: str, reply: partial[Observable[Item]]) -> None:
@@ -60,7 +60,7 @@ class _HeatBlock(TurnBlock):
             self.stop = stop  # a later one that ends only teams does not take its place
 
     def _abandon(self) -> None:
-        for heat in self.asks:
-            if isinstance(heat, Heat):
-                heat.leave()
+        for turn in self.asks:
+            if isinstance(turn, MemberTurn):
+                turn.leave()
         super()._abandon()

@@ -1,7 +1,7 @@
-"""Heats: turns of members that run whether or not they are shown, and that can be cut.
+"""Turns of members that run whether or not they are shown, and that can be cut.
 
-A team whose members speak at the same time, or are cut in mid-sentence, runs each of them in a heat of its
-own. What it shows of one enters the conversation; of what it does not show, only the cost does.
+A team whose members speak at the same time, or are cut in mid-sentence, starts each of their turns by
+itself. What it shows of one enters the conversation; of what it does not show, only the cost does.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from ..state_updates import StateUpdate
 from ..tooling.approvals import current_approvals
 from ..transcripts import Item, Transcript
 
-__all__ = ["Heat", "Heats", "all_failed", "in_words", "raise_unshown"]
+__all__ = ["MemberTurn", "MemberTurns", "all_failed", "in_words", "raise_unshown"]
 
 
-class Heat(Asked):
+class MemberTurn(Asked):
     """One turn of a member, from its start to its end or its cut.
 
     Args:
@@ -67,11 +67,11 @@ class Heat(Asked):
         self._unheard = False  # the team looks at it
 
 
-class Heats:
-    """The heats of one turn of a team.
+class MemberTurns:
+    """The turns of the members, in one turn of their team.
 
     Args:
-        turn: In which they run: it counts what they take and is not shown.
+        asking: The turn of the team, in which they run: it counts what they take and is not shown.
         emit: Takes what is shown.
 
     Attributes:
@@ -79,38 +79,38 @@ class Heats:
         over: Those that have ended, in that order; who has looked at one takes it out.
     """
 
-    def __init__(self, turn: Turn, emit: Emit) -> None:
+    def __init__(self, asking: Turn, emit: Emit) -> None:
         self.open = 0
-        self.over: deque[Heat] = deque()
-        self._turn = turn
+        self.over: deque[MemberTurn] = deque()
+        self._asking = asking
         self._emit = emit
         self._loop = asyncio.get_running_loop()
         self._bell = asyncio.Event()
         self._shown = Listening()
 
-    def start(self, heat: Heat) -> Heat:
+    def start(self, turn: MemberTurn) -> MemberTurn:
         """Begins a turn."""
         self.open += 1
-        self._turn.add(heat)
-        heat.on_end(self._ended)
-        heat.begin()
-        return heat
+        self._asking.add(turn)
+        turn.on_end(self._ended)
+        turn.begin()
+        return turn
 
-    def show(self, heat: Heat) -> None:
+    def show(self, turn: MemberTurn) -> None:
         """Emits what is said in it, from its beginning, and from now on as it comes."""
-        if heat.ended:  # at once, whatever else waits to be subscribed to
-            for item in heat.items:
+        if turn.ended:  # at once, whatever else waits to be subscribed to
+            for item in turn.items:
                 self._pass(item)
             return
-        self._shown.listen(heat, self._loop, self._pass, _ignore, _ignore)
+        self._shown.listen(turn, self._loop, self._pass, _ignore, _ignore)
         for desk in current_approvals.get():
             desk.look()
 
-    def cut(self, *, but: Heat | None = None) -> None:
+    def cut(self, *, but: MemberTurn | None = None) -> None:
         """Interrupts all that are open, and with them what is asked for on the wire."""
-        for heat in reversed(self._turn.asks):
-            if heat is not but:
-                heat.interrupt()
+        for turn in reversed(self._asking.asks):
+            if turn is not but:
+                turn.interrupt()
 
     def ring(self) -> None:
         """Says that there is news."""
@@ -125,9 +125,9 @@ class Heats:
         """Shows no more."""
         self._shown.dispose()
 
-    def _ended(self, heat: Heat) -> None:
+    def _ended(self, turn: MemberTurn) -> None:
         self.open -= 1
-        self.over.append(heat)
+        self.over.append(turn)
         self.ring()
 
     def _pass(self, item: Item) -> None:
@@ -136,30 +136,30 @@ class Heats:
         self._emit(item)
 
 
-def raise_unshown(heat: Heat) -> None:
-    """Raises what a heat that was shown has failed with, unless it stands in what was shown.
+def raise_unshown(turn: MemberTurn) -> None:
+    """Raises what a turn that was shown has failed with, unless it stands in what was shown.
 
     That fails the team's block by itself, in its place.
     """
-    shown = any(isinstance(item, Replay) and item.error is not None for item in heat.items)
-    if heat.error is not None and not shown:
-        raise heat.error
+    shown = any(isinstance(item, Replay) and item.error is not None for item in turn.items)
+    if turn.error is not None and not shown:
+        raise turn.error
 
 
-def all_failed(what: str, failed: list[Heat]) -> Exception:
+def all_failed(what: str, failed: list[MemberTurn]) -> Exception:
     """What a team fails with when all its members have: the first error; a note names the others."""
     first, *others = failed
     assert first.failure is not None
-    told = "; ".join(f"{heat.member.id}: {in_words(heat)}" for heat in others)
+    told = "; ".join(f"{turn.member.id}: {in_words(turn)}" for turn in others)
     note = f"{what}: {first.member.id} failed, and so did all others: {told}"
     if others and note not in getattr(first.failure, "__notes__", ()):
         first.failure.add_note(note)
     return first.failure
 
 
-def in_words(heat: Heat) -> str:
+def in_words(turn: MemberTurn) -> str:
     """What a turn failed with, without what looks like a key."""
-    error = heat.failure
+    error = turn.failure
     return "" if error is None else f"{type(error).__name__}: {masked(words(error))}"
 
 
