@@ -12,6 +12,7 @@ from .blocks import Block
 from .engine.bridges import forward
 from .engine.emitters import just
 from .errors import AgentError, ConfigurationError
+from .handoff_trails import trail
 from .mended_blocks import MendedBlock, described, mended
 from .places import raisable
 from .tooling.contexts import Context, is_hidden
@@ -114,6 +115,7 @@ class _Call:
             own = {name: value for name, value in context.variables.items() if not is_hidden(name)}
             heard = Transcript().with_variables(own) if own else Transcript()
         heard = heard.with_message(UserMessage(encoded(input), name=context.agent or None))
+        trail.set(())
         try:
             await forward(mended(self._participant(just(heard)), self._describe), self._show)
             for block in self._blocks:

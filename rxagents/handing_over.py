@@ -7,7 +7,6 @@ in which they speak. So however often they hand over to each other, nothing nest
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,6 +16,7 @@ from .blocks import Block, Scope
 from .engine.bridges import forward
 from .engine.emitters import just
 from .errors import MaxHandoffsError
+from .handoff_trails import trail
 from .handoffs import Handed, Handoff
 from .participants import Emit, until_ended
 from .paused_turns import paused_agents
@@ -26,9 +26,6 @@ from .strategies.readings import read
 from .transcripts import Item, Transcript
 
 __all__ = ["HandsOver", "Part", "TurnHandedOver"]
-
-# Who the conversation was handed to, one after the other, in the turns around and in this one.
-_trail: ContextVar[tuple[str, ...]] = ContextVar("rxagents_handoffs", default=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +76,7 @@ class TurnHandedOver:
     async def run(self, transcript: Transcript) -> None:
         """Lets speak whoever it was handed over to last, or the agent itself, and so on until an answer."""
         first = self._first
-        trail = _trail.get() or (first.id,)
+        names = trail.get() or (first.id,)
         if first.sticky_handoffs or paused_agents(transcript):
             self._path = _path_from(first, transcript.variables.get(_variable(first.id)))
         by = self._path[-1] if self._path else None
@@ -96,14 +93,14 @@ class TurnHandedOver:
                     self._emit(self._kept(()))
                 return
             by = handed.handoff
-            trail = (*trail, by.target.id)
-            if len(trail) > first.max_handoffs + 1:
+            names = (*names, by.target.id)
+            if len(names) > first.max_handoffs + 1:
                 raise MaxHandoffsError(
-                    f"agent {first.id}: the conversation was handed over {len(trail) - 1} times in one turn, "
-                    f"and nobody answered: {_brief(trail)}; raise max_handoffs, or tell them in their system "
+                    f"agent {first.id}: the conversation was handed over {len(names) - 1} times in one turn, "
+                    f"and nobody answered: {_brief(names)}; raise max_handoffs, or tell them in their system "
                     "messages when to answer"
                 )
-            _trail.set(trail)
+            trail.set(names)
             told = f"{self._speaker.id} has handed the conversation over to you"
             told += f": {handed.reason}" if handed.reason else "."
 
@@ -182,6 +179,6 @@ def _path_from(first: HandsOver, ids: object) -> tuple[Handoff, ...]:
     return tuple(path)
 
 
-def _brief(trail: tuple[str, ...]) -> str:
-    shown = trail if len(trail) <= 8 else (*trail[:4], "…", *trail[-3:])
+def _brief(names: tuple[str, ...]) -> str:
+    shown = names if len(names) <= 8 else (*names[:4], "…", *names[-3:])
     return " > ".join(shown)

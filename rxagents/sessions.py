@@ -15,7 +15,7 @@ from .engine.bridges import from_async
 from .errors import WorkflowBusyError
 from .keeping import Keeping
 from .participants import Emit
-from .paused_turns import decided_turns, lost_turns, waiting_calls
+from .paused_turns import PausedTurn, decided_turns, lost_turns, waiting_calls
 from .recorders import Recorder
 from .recording.redaction import Redact
 from .runs import Run
@@ -126,22 +126,23 @@ class Session:
                 self._kept.refresh()
                 if self._store(decision):
                     return
-            elif any(
-                call.pending.call_id == decision.call_id
-                for _, call in waiting_calls(self._kept.conversation.transcript)
-            ):
-                if self._desk.decides(decision, ahead=True):  # its agent has not come to it yet
-                    return
+            elif self._turn_of(decision) is not None and self._desk.decides(decision, ahead=True):
+                return  # its agent has not come to it yet
         raise not_waiting(decision.call_id, self.waiting)
 
     def _store(self, decision: Decision) -> bool:
         """Keeps a decision in the conversation, if a call waits there that it is about."""
-        conversation = self._kept.conversation
-        for turn, call in waiting_calls(conversation.transcript):
+        turn = self._turn_of(decision)
+        if turn is not None:
+            self._kept.conversation.follow(turn.decided(decision).stored())
+        return turn is not None
+
+    def _turn_of(self, decision: Decision) -> PausedTurn | None:
+        """The turn in the conversation in which the call waits that was decided."""
+        for turn, call in waiting_calls(self._kept.conversation.transcript):
             if call.pending.call_id == decision.call_id:
-                conversation.follow(turn.decided(decision).stored())
-                return True
-        return False
+                return turn
+        return None
 
     def end_what_was_left(self) -> None:
         """Ends the run, if whoever read it has left."""

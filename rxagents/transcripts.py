@@ -25,6 +25,10 @@ __all__ = ["Item", "Transcript", "counts"]
 
 Item = Any  # MessageStream | Block | StateUpdate | Transcript
 
+# of all transcripts that have none
+_NO_VARIABLES: Mapping[str, Any] = MappingProxyType({})
+_NO_USAGE = Usage()
+
 
 class Transcript(Sequence[Message]):
     """What a conversation has come to: its messages, variables, usage and log. Immutable.
@@ -43,8 +47,8 @@ class Transcript(Sequence[Message]):
     def __init__(self) -> None:
         self._ledger = Ledger()
         self._said = self._logged = self._folds = 0
-        self.variables = MappingProxyType({})
-        self.usage = Usage()
+        self.variables = _NO_VARIABLES
+        self.usage = _NO_USAGE
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -235,7 +239,7 @@ class Transcript(Sequence[Message]):
         if fold.variables:
             version.variables = MappingProxyType({**self.variables, **fold.variables})
         if fold.usage is not None:
-            version.usage = self.usage + fold.usage
+            version.usage = self.usage + fold.usage if self.usage else fold.usage
         return version
 
     def _twin(self) -> Transcript:

@@ -48,6 +48,8 @@ class Walk(Listening, Generic[F]):
         frame: What the visitor makes of the whole.
     """
 
+    __slots__ = ("_met", "_sink", "_visitor")
+
     def __init__(self, source: Observable[Item], sink: Sink[Any], visitor: Visitor[F], frame: F) -> None:
         super().__init__()
         self._sink = sink
@@ -57,7 +59,8 @@ class Walk(Listening, Generic[F]):
 
     def _follow(self, source: Observable[Item], frame: F) -> None:
         way = _Way(self, frame)
-        self.listen(source, self._sink.loop, way.item, way.leave, way.leave)
+        leave = way.leave
+        self.listen(source, self._sink.loop, way.item, leave, leave)
 
     def _meet(self, item: Item, frame: F) -> None:
         if isinstance(item, MessageStream):
@@ -158,6 +161,8 @@ def message_streams(
 
 class _Messages:
     """Hands on the messages, and counts the blocks that are open."""
+
+    __slots__ = ("_aside", "_failed", "_inputs", "_open", "_sink")
 
     def __init__(self, sink: Sink[MessageStream], inputs: bool, aside: bool) -> None:
         self._sink = sink

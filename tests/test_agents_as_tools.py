@@ -307,6 +307,14 @@ def test_it_may_hand_over() -> None:
     assert workflow.conversation.variables == {}
 
 
+def test_its_handoffs_are_counted_by_themselves() -> None:
+    over = scripted("helper", Call("transfer_to_c"), handoffs=[talker("c", "From c.")], max_handoffs=1)
+    b = scripted("b", ASKS, "Done", tools=[over.as_tool()])
+    workflow = Workflow(scripted("a", Call("transfer_to_b"), handoffs=[b]))
+    assert workflow.run("q").text == "Done"
+    assert results(workflow)[1:] == ["From c."]
+
+
 def test_in_the_turn_of_a_function_agent(marbles: Marbles) -> None:
     helper = agent(lambda heard: [talker("deep", "42").ask("deeper?")], id="helper")
     bot = caller(helper)

@@ -379,8 +379,8 @@ def test_how_an_agent_enters_the_conversation_stays() -> None:
 
 @pytest.mark.parametrize("passes", [True, False])
 def test_an_update_strategy_makes_what_it_makes_of_the_refusal_too(passes: bool) -> None:
-    def shouted(before: Any, said: Any) -> Any:
-        return (*before, *(message.model_copy(update={"content": message.text.upper()}) for message in said))
+    def stressed(before: Any, said: Any) -> Any:
+        return (*before, *(message.model_copy(update={"content": message.text + "!"}) for message in said))
 
     def kept(strategy: Any) -> list[str]:
         bot = Agent("bot", ScriptedLLM(["Hi."]), update_strategy=strategy)
@@ -389,7 +389,7 @@ def test_an_update_strategy_makes_what_it_makes_of_the_refusal_too(passes: bool)
         return [message.text for message in workflow.conversation]
 
     assert kept("none") == ["q"]
-    assert kept(shouted) == ["q", "HI." if passes else "NO."]
+    assert kept(stressed) == ["q", "Hi.!" if passes else "No.!"]
 
 
 def test_a_function_agent_is_guarded_too() -> None:

@@ -50,7 +50,8 @@ tooling.contexts tooling.docstrings tooling.signatures tooling.tool_results tool
 tooling.call_limits tooling.attempts tooling.pending_calls tooling.tools
 tooling.toolboxes tooling.registering tooling.deciders tooling.approvals tooling
 paused_calls paused_turns paused_notes
-agent_tools participants handoffs handing_over openings early_calls gated_calls calls rounds agents
+handoff_trails agent_tools participants handoffs handing_over openings
+early_calls gated_calls calls rounds agents
 coding.coding_agents coding
 functions named_operators prompts users
 consoles.interrupts consoles.lines consoles.printers consoles.users consoles

@@ -42,6 +42,7 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
     __slots__ = (
         "__weakref__",
         "_late",
+        "_observer",
         "_on_completed",
         "_on_error",
         "_on_next",
@@ -64,8 +65,11 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
     ) -> None:
         self.loop = loop
         self.demand = current_demand()
+        self._observer: abc.ObserverBase[T] | None = None
         if callable(getattr(on_next, "on_next", None)):
-            on_next, on_error, on_completed = on_next.on_next, on_next.on_error, on_next.on_completed
+            # its other two methods are bound when it ends: of thousands that are idle each would take its place
+            self._observer = on_next
+            on_next, on_error, on_completed = on_next.on_next, None, None
         self._on_next: Callable[[T], None] = on_next or _ignore
         self._on_error = on_error
         self._on_completed = on_completed
@@ -190,11 +194,12 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
             self.on_error(error)
 
     def _tell(self, error: Exception) -> None:
-        if self._on_error is None:
+        on_error = self._on_error if self._observer is None else self._observer.on_error
+        if on_error is None:
             dropped(error, "a stream failed and its subscriber has no on_error")
             return
         try:
-            self._on_error(error)
+            on_error(error)
         except Exception as raised:
             dropped(raised, "a subscriber's on_error raised")
 
@@ -208,9 +213,10 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
         if self.stopped:
             return
         self.stopped = self._over = True
-        if self._on_completed is not None:
+        on_completed = self._on_completed if self._observer is None else self._observer.on_completed
+        if on_completed is not None:
             try:
-                self._on_completed()
+                on_completed()
             except Exception as error:
                 dropped(error, "a subscriber's on_completed raised")
         self._tear_down()

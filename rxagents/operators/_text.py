@@ -86,21 +86,9 @@ def text(
 
     def operator(source: Observable[Item]) -> Observable[str]:
         def start(sink: Sink[str]) -> _Reader:
-            separate = bool(separator) and order == "message"
-            spoken = False  # whether an earlier message had text
-            fresh = True  # whether this one has had none yet
-
-            def emit(item: Any, first: bool) -> None:
-                nonlocal spoken, fresh
-                fresh = fresh or first
-                content = item["content"] if type(item) is dict else None
-                if content:
-                    if fresh and spoken and separate:
-                        sink.on_next(separator)
-                    fresh, spoken = False, True
-                    sink.on_next(content)
-
-            return _Reader(message_streams(source, inputs=inputs, aside=aside), sink, order, emit)
+            between = separator if order == "message" else ""
+            streams = message_streams(source, inputs=inputs, aside=aside)
+            return _Reader(streams, sink, order, _Words(sink, between).emit)
 
         return Emitter(start)
 
@@ -112,8 +100,39 @@ def _check(order: str) -> None:
         raise ConfigurationError(f"order is 'message' or 'arrival', not {order!r}")
 
 
+class _Words:
+    """Emits the content of what is read, with a separator between two messages that have any."""
+
+    __slots__ = ("_fresh", "_separator", "_sink", "_spoken")
+
+    def __init__(self, sink: Sink[str], separator: str) -> None:
+        self._sink = sink
+        self._separator = separator
+        self._spoken = False  # whether an earlier message had text
+        self._fresh = True  # whether this one has had none yet
+
+    def emit(self, item: Any, first: bool) -> None:
+        self._fresh = self._fresh or first
+        content = item["content"] if type(item) is dict else None
+        if content:
+            if self._separator and self._fresh and self._spoken:
+                self._sink.on_next(self._separator)
+            self._fresh, self._spoken = False, True
+            self._sink.on_next(content)
+
+
 class _Reader(Listening):
     """Reads the messages in order, or all at once; those that wait are held, so that they run."""
+
+    __slots__ = (
+        "_at_once",
+        "_emit",
+        "_outer_done",
+        "_outer_error",
+        "_reading",
+        "_sink",
+        "_waiting",
+    )
 
     def __init__(
         self,
@@ -131,7 +150,8 @@ class _Reader(Listening):
         self._reading = 0
         self._outer_done = False
         self._outer_error: Exception | None = None
-        self.listen(streams, sink.loop, self._meet, self._outer_ended, self._outer_ended)
+        ended = self._outer_ended
+        self.listen(streams, sink.loop, self._meet, ended, ended)
 
     def _meet(self, stream: MessageStream) -> None:
         if self._at_once or not (self._reading or self._waiting):

@@ -38,7 +38,9 @@ class Race(ConcurrentTeam):
     Who fails before there is a winner, or ends without reaching the line, is out, and the others go on;
     who failed stands in the log. When all have failed, the team fails with the first error, whose note
     names the others; when nobody is left for another reason, with a `RaceError`. When the winner fails,
-    the team does. A winner that asks for a stop ends the team (`agent-stop`); else it is `done`.
+    the team does. A winner that asks for a stop ends the team (`agent-stop`); else it is `done`. One who
+    waits for approval before there is a winner is still in the race, which then cannot stop to wait for it
+    (`on_waiting="stop"`), since nothing of it is in the conversation.
 
     ```
     source   -q-|
@@ -54,9 +56,9 @@ class Race(ConcurrentTeam):
         id: Its name in the conversation.
         members: Agents, users, teams: whatever is an operator with an id.
         winner: Where the line is. `"first_token"`: the first who says something or calls a tool; to think
-            is not enough. `"first_response"`: the first whose turn has ended with an answer. A function of
-            the finished Message, plain or async: the first answer for which it is true; answers are
-            judged one after the other, in the order in which they are complete.
+            is not enough. `"first_response"`: the first whose turn has ended with an answer that is not empty
+            and was not cut. A function of the finished Message, plain or async: the first answer for which
+            it is true; answers are judged one after the other, in the order in which they are complete.
         description: What it is good for; the model of a team around it reads it.
 
     Raises:
@@ -133,7 +135,10 @@ class Race(ConcurrentTeam):
         if answer is None:
             return "gave no answer"
         if not callable(self.winner):
-            return ""
+            if answer.finish_reason == "interrupted":
+                return "was cut"
+            said = answer.content or answer.refusal or answer.tool_calls
+            return "" if said else "gave no answer"
         try:
             accepted = self.winner(answer)
             if isawaitable(accepted):
