@@ -688,7 +688,7 @@ def test_arguments_that_will_not_do(options: dict[str, Any], complaint: str) -> 
 
 @pytest.mark.parametrize("operator", [gate(lambda _: True), gate(after(0.7), window=1)], ids=["fast", "slow"])
 def test_it_obeys_the_laws(operator: Any) -> None:
-    check_laws(operator, max_examples=8)
+    check_laws(operator, max_examples=5)
 
 
 @pytest.mark.parametrize("on_fail", ["cut", "replace", "retry"])

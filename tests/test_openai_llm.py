@@ -13,6 +13,8 @@ import subprocess
 import sys
 import textwrap
 import threading
+import warnings
+from collections.abc import AsyncGenerator
 
 import httpx2
 import openai
@@ -32,6 +34,7 @@ from rxagents.errors import (
     ModelTimeoutError,
     RxAgentsError,
 )
+from rxagents.llm.clients import _close
 from rxagents.llm.failures import model_error
 from rxagents.llm.openai_chat import OpenAILLM
 from rxagents.llm.replies import Call
@@ -1029,3 +1032,29 @@ def test_what_is_no_error_of_the_transport_stays_as_it_is():
     for error in (ValueError("x"), TimeoutError(), OSError("disk"), ModelStreamError("x")):
         error.__cause__ = REFUSED
         assert model_error(error, host="host", setting="s", received=None) is error
+
+
+def test_a_closing_that_is_cancelled_before_its_first_step_leaves_nothing_unawaited() -> None:
+    closed: list[bool] = []
+
+    async def opening() -> AsyncGenerator[Any, None]:
+        try:
+            yield "client"
+        finally:
+            closed.append(True)
+
+    async def main() -> None:
+        generator = opening()
+        await anext(generator)
+        _close(generator)
+        [closing] = asyncio.all_tasks() - {asyncio.current_task()}
+        closing.cancel()
+        await asyncio.wait([closing])
+        gc.collect()
+        assert not closed
+
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        asyncio.run(main())
+    assert [str(each.message) for each in seen] == []
+    assert closed  # by the loop, as it ended

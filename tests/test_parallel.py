@@ -285,6 +285,17 @@ def test_a_stop_of_the_run_cuts_the_others_and_goes_on(marbles: Marbles, order: 
     marbles.expect_subscriptions(long).to_be("^-!")
 
 
+@pytest.mark.parametrize(("scope", "after"), [("team", ["a", "next"]), ("run", ["a"])])
+def test_a_stop_outside_a_block_counts_too(marbles: Marbles, scope: Any, after: list[str]) -> None:
+    stop = StateUpdate("stop", stop="enough", scope=scope, variables={"n": 1})
+    stops = talker("a").pipe(lambda source: rx.concat(source, rx.of(stop)))
+    workflow = Workflow(Sequence("s", [Parallel("p", [stops]), talker("next")]))
+    shown = workflow.observe("q").pipe(only("response"), ops.map(lambda marker: marker[1][0]["name"]))
+    marbles.expect(shown.pipe(ops.to_list())).to_be("(v|)", v=after)
+    marbles.flush()
+    assert workflow.conversation.variables == {"n": 1}
+
+
 # -- around it, and in it
 
 

@@ -98,6 +98,8 @@ class _Inlet(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
         self._stopped = True
         if self._group is not None:
             self._group.remove(self)
+        # the source refers to this one: a turn that is over is to be let go of without the collector
+        self.subscription = self._group = None
 
     def _hand_over(self, action: Callable[..., None], *args: Any) -> None:
         if self._queue is None:
@@ -125,8 +127,9 @@ class _Inlet(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
 
     def dispose(self) -> None:
         self._stopped = True
-        if self.subscription is not None:
-            let_go(self.subscription)
+        subscription, self.subscription = self.subscription, None
+        if subscription is not None:
+            let_go(subscription)
 
 
 class _ForeignInlet(_Inlet[T]):
@@ -153,14 +156,25 @@ def listen(
     on_next: Callable[[T], object],
     on_error: Callable[[Exception], object],
     on_completed: Callable[[], object],
+    *,
+    everything: bool = False,
 ) -> abc.DisposableBase:
     """Subscribes to any observable; hears it on the loop, whatever thread it emits on.
 
     What `on_next` raises ends the subscription and goes to `on_error`. The source gets the loop's
     scheduler. To be called on the loop.
+
+    Args:
+        everything: All that the source has is wanted, however slow the reader is; it is told to him in
+            his own demand all the same.
     """
-    inlet = _inlet(source)(loop, on_next, on_error, on_completed)
-    _subscribe(inlet, source, loop)
+    if everything:
+        inlet: _Inlet[T] = _ForeignInlet(loop, on_next, on_error, on_completed)
+        with demanded_by(None):
+            _subscribe(inlet, source, loop)
+    else:
+        inlet = _inlet(source)(loop, on_next, on_error, on_completed)
+        _subscribe(inlet, source, loop)
     return inlet
 
 
@@ -169,10 +183,9 @@ def _inlet(source: Observable[T]) -> type[_Inlet[T]]:
 
 
 def _subscribe(inlet: _Inlet[T], source: Observable[T], loop: AbstractEventLoop) -> None:
-    subscription = source.subscribe(inlet, scheduler=LoopScheduler(loop))
-    inlet.subscription = subscription
+    inlet.subscription = source.subscribe(inlet, scheduler=LoopScheduler(loop))
     if inlet._stopped:
-        let_go(subscription)
+        inlet.dispose()
 
 
 class Listening(abc.DisposableBase):

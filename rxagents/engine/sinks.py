@@ -118,9 +118,11 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
             self.on_error(error)
             return
         if teardown is not None:
-            self._teardown = teardown if isinstance(teardown, abc.DisposableBase) else Disposable(teardown)
+            teardown = teardown if isinstance(teardown, abc.DisposableBase) else Disposable(teardown)
             if self._torn:
-                let_go(self._teardown)
+                let_go(teardown)
+            else:
+                self._teardown = teardown  # which refers to this one: let go of at the end
 
     def on_next(self, value: T) -> None:
         if self.stopped:
@@ -235,10 +237,12 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
         if self._torn:
             return
         self._torn = True
-        if self._teardown is not None:
-            let_go(self._teardown)
+        teardown, self._teardown = self._teardown, None
+        if teardown is not None:
+            let_go(teardown)
         if self._release is not None:
             self._release()
+            self._release = None
 
 
 def _ignore(_: object) -> None:

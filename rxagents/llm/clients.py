@@ -110,7 +110,12 @@ def _close(generator: AsyncGenerator[AsyncOpenAI, None]) -> None:
         await generator.aclose()
         _left.pop(generator, None)
 
-    keep(asyncio.ensure_future(to_its_end(close())))
+    async def close_to_the_end() -> None:
+        # made within: a loop that ends may cancel this task before its first step, and what had been
+        # handed to it would never be awaited
+        await to_its_end(close())
+
+    keep(asyncio.ensure_future(close_to_the_end()))
 
 
 _all: WeakSet[LoopClients] = WeakSet()

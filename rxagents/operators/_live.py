@@ -67,8 +67,7 @@ class LiveView(abc.DisposableBase):
     def __init__(self, sink: Sink[Any], source: Observable[Any]) -> None:
         self._sink = sink
         self._watching = None if sink.demand is None else sink.demand.watch(self._reader_changed)
-        with demanded_by(None):
-            self._source = listen(source, sink.loop, self.take, self._fail, self._complete)
+        self._source = listen(source, sink.loop, self.take, self._fail, self._complete, everything=True)
 
     @property
     def _is_awaited(self) -> bool:

@@ -86,7 +86,8 @@ class LiveTurns(abc.DisposableBase):
         if len(before) or before.variables or before.usage or before.log:
             sink.on_next(before)
         self._source: abc.DisposableBase = Disposable()
-        self._source = listen(source, sink.loop, self._next, self._source_failed, self._source_completed)
+        # what is put in is heard at once, however slow the reader of the replies is
+        self._source = listen(source, sink.loop, self._next, self._end_with, self._source_completed, everything=True)
         if self._left:
             self._source.dispose()
 
@@ -140,9 +141,6 @@ class LiveTurns(abc.DisposableBase):
     def _source_completed(self) -> None:
         self._source_done = True
         self._complete_if_done()
-
-    def _source_failed(self, error: Exception) -> None:
-        self._end_with(error)
 
     # -- the turns
 

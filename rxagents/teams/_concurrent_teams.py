@@ -31,15 +31,7 @@ class ConcurrentTeam(Participant):
     def _reply(self, transcript: Transcript, asking: Turn) -> Observable[Item]:
         # what was heard is paid for, whoever hands it on
         asking.heard, asking.said_before = (transcript,), lambda: reversed(transcript)
-
-        async def run(emit: Emit) -> None:
-            turns = MemberTurns(asking, emit)
-            try:
-                await self._run(transcript, turns, emit)
-            finally:
-                turns.dispose()
-
-        return from_async(run)
+        return from_async(lambda emit: self._run(transcript, MemberTurns(asking, emit), emit))
 
     @abstractmethod
     async def _run(self, transcript: Transcript, turns: MemberTurns, emit: Emit) -> None:

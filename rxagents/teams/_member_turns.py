@@ -16,7 +16,7 @@ from reactivex import Observable
 from ..asking.asked import Asked
 from ..asking.own_turns import Turn
 from ..engine.emitters import Emitter, just
-from ..engine.inlets import Listening
+from ..engine.inlets import listen
 from ..mended_blocks import described, mended
 from ..participants import Emit, Participant
 from ..places import words
@@ -84,9 +84,7 @@ class MemberTurns:
         self.over: deque[MemberTurn] = deque()
         self._asking = asking
         self._emit = emit
-        self._loop = asyncio.get_running_loop()
         self._bell = asyncio.Event()
-        self._shown = Listening()
 
     def start(self, turn: MemberTurn) -> MemberTurn:
         """Begins a turn."""
@@ -102,13 +100,13 @@ class MemberTurns:
             for item in turn.items:
                 self._pass(item)
             return
-        self._shown.listen(turn, self._loop, self._pass, _ignore, _ignore)
+        listen(turn, asyncio.get_running_loop(), self._pass, _ignore, _ignore)
         for desk in current_approvals.get():
             desk.look()
 
     def cut(self, *, but: MemberTurn | None = None) -> None:
         """Interrupts all that are open, and with them what is asked for on the wire."""
-        for turn in reversed(self._asking.asks):
+        for turn in [*self._asking.asks]:
             if turn is not but:
                 turn.interrupt()
 
@@ -120,10 +118,6 @@ class MemberTurns:
         """Waits until there is some: one has ended, or somebody rang."""
         await self._bell.wait()
         self._bell.clear()
-
-    def dispose(self) -> None:
-        """Shows no more."""
-        self._shown.dispose()
 
     def _ended(self, turn: MemberTurn) -> None:
         self.open -= 1

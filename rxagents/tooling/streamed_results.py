@@ -18,6 +18,7 @@ from ..asking.own_turns import asked_so_far
 from ..asking.spending import beside
 from ..blocks import Block, Scope
 from ..engine.bridges import forward
+from ..engine.demands import until_wanted
 from ..engine.emitters import just
 from ..engine.inlets import listen
 from ..replays import Replay
@@ -124,6 +125,7 @@ async def _iterated(generator: AsyncGenerator[Any, Any], steps: Steps) -> None:
     async with aclosing(generator) as values:
         async for value in values:
             steps.add(value)
+            await until_wanted()
 
 
 async def _followed(source: Observable[Any], steps: Steps) -> None:
