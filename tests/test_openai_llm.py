@@ -1037,7 +1037,7 @@ def test_what_is_no_error_of_the_transport_stays_as_it_is():
 def test_a_closing_that_is_cancelled_before_its_first_step_leaves_nothing_unawaited() -> None:
     closed: list[bool] = []
 
-    async def opening() -> AsyncGenerator[Any, None]:
+    async def opening() -> AsyncGenerator[str, None]:
         try:
             yield "client"
         finally:
