@@ -36,7 +36,7 @@ from rxagents.llm import Call, Reply
 from rxagents.operators import markers, messages, text, transcript, until
 from rxagents.testing import Marbles, OpenAIServer, Paused, virtual
 from rxagents.testing.laws import check_laws
-from tests.team_views import QUITTER, STOPPER, ended, only
+from tests.team_views import QUITTER, STOPPER, ended, only, speakers
 
 WAIT = 10
 
@@ -263,7 +263,34 @@ def test_when_all_have_failed_the_team_fails_with_the_first_error(marbles: Marbl
     )
 
 
+def test_one_that_fails_alone_is_told_as_it_is_and_no_key_is(marbles: Marbles) -> None:
+    def failing(*members: Agent) -> list[str]:
+        errors: list[Exception] = []
+        team = Parallel("p", members, on_error="keep")
+        say("q").pipe(team, text()).subscribe(on_error=errors.append)
+        marbles.flush()
+        return errors[0].__notes__
+
+    key = "sk-" + "a1b2c3d4" * 5
+    leaking = Agent("leaking", lambda request: rx.throw(ValueError(f"not with {key}")))
+    assert not any("so did all others" in note for note in failing(breaker()))
+    told = " ".join(failing(breaker(), leaking))
+    assert "leaking: ValueError: not with" in told
+    assert key not in told
+
+
+def test_one_that_raises_when_it_is_called_says_so_too(marbles: Marbles) -> None:
+    raises = talker("raises").pipe(lambda source: 1 / 0)  # type: ignore[arg-type, return-value]
+    team = Parallel("p", [raises, talker("a")], on_error="keep")
+    marbles.expect(say("q").pipe(team, said)).to_be("(v|)", v=["Error: division by zero", "a"])
+
+
 # -- stops
+
+
+def test_a_stop_of_the_run_is_not_forgotten_for_one_of_a_team(marbles: Marbles) -> None:
+    team = Sequence("s", [Parallel("p", [QUITTER, STOPPER]), talker("next")])
+    marbles.expect(say("q").pipe(team, speakers, ops.to_list())).to_be("(v|)", v=[])
 
 
 @pytest.mark.parametrize("order", ["arrival", "member"])
@@ -353,6 +380,15 @@ def test_its_usage_is_that_of_all(marbles: Marbles) -> None:
     marbles.expect(workflow.observe("q").pipe(only("result"))).to_be("(r|)", r=("result", "done"))
     marbles.flush()
     assert workflow.conversation.transcript.usage.total_tokens == 6
+
+
+def test_what_was_heard_and_is_handed_on_is_paid_once(marbles: Marbles) -> None:
+    first = Agent("first", ScriptedLLM([Reply("x", usage=Usage(total_tokens=3))]))
+    passing = as_agent("passing", lambda source: source.pipe(messages()))
+    workflow = Workflow(Sequence("s", [first, Parallel("p", [passing, passing.with_(id="too")])]))
+    marbles.expect(workflow.observe("q").pipe(only("result"))).to_be("(r|)", r=("result", "done"))
+    marbles.flush()
+    assert workflow.conversation.transcript.usage.total_tokens == 3
 
 
 def test_the_model_of_a_team_around_it_reads_what_tools_its_members_have() -> None:

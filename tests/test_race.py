@@ -266,6 +266,11 @@ def test_when_all_fail_it_fails_with_the_first_error(marbles: Marbles, winner: A
     )
 
 
+def test_one_that_raises_when_it_is_called_is_out(marbles: Marbles) -> None:
+    raises = talker("raises").pipe(lambda source: 1 / 0)  # type: ignore[arg-type, return-value]
+    marbles.expect(say("q").pipe(Race("r", [raises, talker("a")]), text())).to_be("(a|)")
+
+
 def test_a_winner_that_fails_fails_the_team(marbles: Marbles) -> None:
     members, sources = runners(marbles, A="a-#", B="-b-c|")
     marbles.expect(say("q").pipe(Race("r", members), text()), words=False).to_be(

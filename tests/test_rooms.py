@@ -22,7 +22,8 @@ errors checks variants places increments hash_keys values message_kinds assembly
 structured.plain_schemas structured.strict_schemas structured.json_texts structured.output_types
 structured.type_fields structured.partial_shapes structured.partial_choices structured.partial_types
 structured.json_reading structured.json_progress structured
-engine.daemon_executors engine.loops engine.demands engine.tasks engine.mailboxes engine.async_items
+engine.daemon_executors engine.loops engine.demands engine.demanded_time engine.tasks engine.mailboxes
+engine.async_items
 engine.schedulers engine.sinks engine.emitters engine.steps engine.inlets engine.work engine.bridges
 engine.sync_items engine.limits engine.threads engine
 recording.masks recording.redaction recording.journal_values recording.journals recording
@@ -42,7 +43,7 @@ llm.chat_stream llm.responses_items llm.responses_stream llm.still_sockets llm.h
 llm.json_bodies llm.wire_apis llm.chat_completions llm.responses_input llm.responses_bodies
 llm.client_settings llm.clients
 llm.failures llm.served_models llm.openai_chat llm.azure_chat llm.requesting
-llm.compositions llm.attempts llm.demanded_time llm.fallbacks llm.hedges llm.retries llm.time_limits
+llm.compositions llm.attempts llm.fallbacks llm.hedges llm.retries llm.time_limits
 llm.gated_models llm.budgets llm.rate_limits llm.caches llm.side_answers llm.choices llm
 strategies.selections strategies.readings strategies.cuts strategies.summaries strategies.updates
 strategies

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from weakref import WeakKeyDictionary
 
+from ..engine.demanded_time import TICK
 from ..engine.loops import hop
-from .demanded_time import TICK
 
 __all__ = ["Budget", "Place"]
 

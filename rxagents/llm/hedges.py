@@ -8,10 +8,10 @@ from typing import Any
 from reactivex import Observable, abc
 
 from ..checks import check_seconds
+from ..engine.demanded_time import DemandedTime
 from ..values import Completion
 from .attempts import matcher, says, with_others
 from .compositions import Asking, ComposedLLM, Inquiry, answered
-from .demanded_time import DemandedTime
 from .requests import LLM, ChatRequest
 
 __all__ = ["hedge"]

@@ -8,10 +8,10 @@ from reactivex import Observable, abc
 from reactivex.disposable import CompositeDisposable
 
 from ..checks import check_seconds
+from ..engine.demanded_time import DemandedTime
 from ..errors import ConfigurationError, ModelTimeoutError
 from .attempts import says
 from .compositions import Asking, Inquiry, WrappedLLM, answered
-from .demanded_time import DemandedTime
 from .requests import LLM, ChatRequest
 
 __all__ = ["timeouts"]

@@ -12,6 +12,7 @@ from typing import Any
 
 from reactivex import Observable
 
+from ..engine.demanded_time import timeout_while_wanted
 from ..engine.limits import Limit
 from ..engine.threads import call_in_thread
 from ..errors import AgentError, ToolError, ToolFailedError, ToolTimeoutError
@@ -69,7 +70,7 @@ class Attempts:
         # the tool's first: who waits for that keeps no place from the agent's other tools
         place = Place(self.places, defaults.places)
         try:
-            async with asyncio.timeout(timeout):
+            async with timeout_while_wanted(timeout):
                 await place.take()
                 return await self._made(values, Steps(context), place, limit, on_dropped)
         except TimeoutError as error:

@@ -40,7 +40,8 @@ class Tool:
         name: By default the function's own, or the class of a callable object.
         description: What the model reads. By default the first paragraph of the docstring.
         timeout: Seconds that an attempt may take on the loop's time, waiting for its place and for a thread
-            included. A call that the model made waits no longer, but a blocking function runs on.
+            included; it stands still while a reader pauses. A call that the model made waits no longer, but a
+            blocking function runs on.
         max_concurrent: How many of its calls may run at once, for all the agents that have this Tool, on
             all loops; first come, first served. An abandoned thread counts until it has ended.
         retry: How often it is called again after it raised, or a ToolRetry that says more.

@@ -1,16 +1,18 @@
-"""A clock that stands still while nothing is wanted: a reader who pauses makes no model late."""
+"""A clock that stands still while nothing is wanted: a reader who pauses makes no model and no tool late."""
 
 from __future__ import annotations
 
+import asyncio
 from asyncio import AbstractEventLoop, TimerHandle
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from reactivex import abc
 from reactivex.disposable import Disposable
 
-from ..engine.demands import current_demand
+from .demands import current_demand
 
-__all__ = ["DemandedTime"]
+__all__ = ["TICK", "DemandedTime", "timeout_while_wanted"]
 
 # Seconds: a timer may be rounded to the tick, and must not find that its time has not quite come.
 TICK = 2e-6
@@ -84,3 +86,20 @@ class DemandedTime(abc.DisposableBase):
     def dispose(self) -> None:
         self.silence()
         self._watching.dispose()
+
+
+@asynccontextmanager
+async def timeout_while_wanted(seconds: float | None) -> AsyncIterator[None]:
+    """As `asyncio.timeout`, but its time stands still while nothing is wanted of the code that it is around."""
+    if seconds is None or current_demand() is None:
+        async with asyncio.timeout(seconds):
+            yield
+        return
+    loop = asyncio.get_running_loop()
+    clock = DemandedTime(loop)
+    try:
+        async with asyncio.timeout(None) as limit:
+            clock.alarm(clock.time() + seconds, lambda: limit.reschedule(loop.time()))
+            yield
+    finally:
+        clock.dispose()
