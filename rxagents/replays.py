@@ -170,7 +170,8 @@ class Replay(Attended, LoopBound, Observable[T]):
             self._fail(error)
             return
         if self.ended:
-            let_go(self._subscription)
+            subscription, self._subscription = self._subscription, None
+            let_go(subscription)
 
     def _accept(self, item: Any) -> None:
         if not self.ended:
@@ -211,8 +212,9 @@ class Replay(Attended, LoopBound, Observable[T]):
                 dropped(raised, f"what {self!r} came to could not be made out")
         self.ended = True  # only now, since other threads take it as leave to read what it came to
         self._source = None
-        if self._subscription is not None:
-            let_go(self._subscription)
+        subscription, self._subscription = self._subscription, None
+        if subscription is not None:
+            let_go(subscription)
         while self._witnesses:
             witness, demand = self._witnesses.popleft()
             try:

@@ -28,7 +28,7 @@ from rxagents.testing.laws.contracts import check_contract, check_release
 from rxagents.testing.laws.drawing import cases
 from rxagents.testing.laws.folds import check_folding
 from rxagents.testing.laws.forests import trees
-from rxagents.testing.laws.lineups import Line, Side
+from rxagents.testing.laws.lineups import Line, Relay, Side
 from rxagents.testing.laws.plans import Maps, Pipe, Plan, Shares, Transforms, Until, View, made
 from rxagents.testing.laws.readings import check_replay
 from rxagents.testing.laws.replies import Hears, Replies
@@ -199,3 +199,8 @@ def test_found_a_block_that_had_ended_was_mended_behind_what_follows_it() -> Non
         watch = world.do(partial(Audience(world).attend, run.pipe(messages())))
         world.run(2 * HORIZON)
         assert watch.values == list(said(run.items))
+
+
+def test_found_a_switch_that_begins_a_turn_for_who_left_when_told_of_the_choice() -> None:
+    tree = Pipe((Relay((Replies("", (), "c"), Person("")), "0"), View("markers", "s")))
+    check_release(made(tree), Case(Talk("|"), leave_after=2))

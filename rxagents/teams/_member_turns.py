@@ -87,11 +87,14 @@ class MemberTurns:
         self._bell = asyncio.Event()
 
     def start(self, turn: MemberTurn) -> MemberTurn:
-        """Begins a turn."""
+        """Begins a turn, unless the team's own was left meanwhile, maybe by who was just told of a choice."""
         self.open += 1
-        self._asking.add(turn)
         turn.on_end(self._ended)
-        turn.begin()
+        if self._asking.ended:
+            turn.interrupt()
+        else:
+            self._asking.add(turn)
+            turn.begin()
         return turn
 
     def show(self, turn: MemberTurn) -> None:
