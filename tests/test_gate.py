@@ -284,7 +284,7 @@ def test_a_check_that_raises_has_not_passed_and_says_why_by_a_guard_error() -> N
 
 @pytest.mark.parametrize("on_fail", ["cut", "replace", "retry"])
 @pytest.mark.parametrize("of", ["message", "model"])
-def test_what_a_check_raises_by_accident_is_logged_and_not_shown_as_it_may_quote_the_words(
+def test_what_a_check_raises_by_accident_is_told_by_its_kind_as_it_may_quote_the_words(
     on_fail: Any, of: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     def check(words: Gated) -> bool:
@@ -297,10 +297,8 @@ def test_what_a_check_raises_by_accident_is_logged_and_not_shown_as_it_may_quote
     assert "the check raised ValueError" in str(shown)
     assert "damn" not in str(shown)
     assert "damn" not in str(workflow.conversation.to_dict())
-    assert (
-        "the check check raised ValueError(invalid literal for int() with base 10: 'Hi. Oh damn"
-        in caplog.text
-    )
+    assert "the check check raised ValueError in ['" in caplog.text
+    assert "damn" not in caplog.text
 
 
 def test_an_async_check_that_raises_or_is_cancelled_has_not_passed(marbles: Marbles) -> None:

@@ -231,6 +231,33 @@ def test_an_id_that_is_given_within_an_on_next_of_a_reader(marbles: Marbles) -> 
     marbles.expect_subscriptions(words).to_be("^-!")
 
 
+@pytest.mark.parametrize("selected", ["A", "z"])
+def test_an_id_that_is_given_when_the_end_of_who_speaks_is_heard_is_another_turn(
+    marbles: Marbles, selected: str
+) -> None:
+    select: rx.Subject[str] = rx.Subject()
+    words = iter(["a", "b"])
+    first = Agent("A", lambda request: rx.of(next(words)))
+    team = Switch("s", [first, talker("z", "b")], select.pipe(ops.start_with("A")))
+
+    def hear(marker: Any) -> None:
+        if marker == ("end", "A") and not said:
+            said.append("A")
+            select.on_next(selected)
+            select.on_completed()
+
+    said: list[str] = []
+    shown = say("q").pipe(team, markers(), ops.do_action(hear), only("response", "interrupted"))
+    told = shown.pipe(ops.map(lambda marker: f"{marker[0]} {marker[1][0]['content']}"))
+    marbles.expect(told).to_be("(ab|)", a="response a", b="response b")
+
+
+def test_who_is_cut_and_named_again_at_once_has_another_turn(marbles: Marbles) -> None:
+    both = marbles.hot("x-y|", x=["A"], y=["z", "A"]).pipe(ops.flat_map(rx.from_iterable))
+    team = Switch("s", [Agent("A", marbles.llm("a--b|", "c|")), talker("z")], both)
+    marbles.expect(say("q").pipe(team, text("")), words=False).to_be("a-c|")
+
+
 def test_who_leaves_cancels_the_member_and_the_selector(marbles: Marbles) -> None:
     words, select = marbles.cold("a-b-c|"), marbles.hot("x-------", x="A")
     team = Switch("s", [Agent("A", lambda request: words)], select)

@@ -1,6 +1,6 @@
 """Checking: how a check is asked, and what it came to. A check that raises has not passed.
 
-What it raises by accident may quote what was not to be shown. So its kind is told, and its words are logged;
+What it raises by accident may quote what was not to be shown. So only its kind is told, and its place logged;
 the words of a GuardError are told, as they are meant to be.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import traceback
 from asyncio import AbstractEventLoop
 from collections.abc import AsyncIterator, Callable, Iterator
 from inspect import isawaitable
@@ -27,7 +28,7 @@ from ..values import Message
 
 __all__ = ["Check", "Checking", "Verdict", "check_check", "name_of"]
 
-_log = logging.getLogger("rxagents.guard")
+_log = logging.getLogger("rxagents.agent")
 
 Check = Callable[[Any], Any]
 """Called with what is to be checked; truthy passes, but no words. Plain or async."""
@@ -111,10 +112,11 @@ class Checking(abc.DisposableBase):
             self._judged(verdict)
 
     def _raised(self, error: BaseException) -> Verdict:
-        said, kind = masked(words(error)), type(error).__name__
+        kind = type(error).__name__
         if isinstance(error, GuardError):
-            return Verdict(False, said or kind, error)
-        _log.warning("the check %s raised %s(%s)", name_of(self._check, None), kind, said)
+            return Verdict(False, masked(words(error)) or kind, error)
+        places = [f"{at.filename}:{at.lineno}" for at in traceback.extract_tb(error.__traceback__)]
+        _log.warning("the check %s raised %s in %s", name_of(self._check, None), kind, places[-1:])
         return Verdict(False, f"the check raised {kind}", error if isinstance(error, Exception) else None)
 
     def _settle(self) -> None:

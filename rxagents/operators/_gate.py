@@ -40,7 +40,7 @@ def gate(
     When the check gives something falsy, or raises, the gate trips: the message, and the response of
     its model, is cut. A shown StateUpdate of the kind `guard` says so, and the log. Why, it tells of a
     GuardError that the check raised; of any other error only the kind, as its words may quote what was
-    not to be shown (they go to the logger `rxagents.guard`). Then, by `on_fail`:
+    not to be shown (where it was raised is logged). Then, by `on_fail`:
 
     - `"cut"`: the message ends with what had passed, and the finish reason `content_filter`.
     - `"replace"`: its content is the replacement; what had been shown is void (a `restart` delta).

@@ -54,6 +54,11 @@ class MemberTurn(Asked):
         """What went wrong first, in words or not."""
         return self.told[0] if self.told else self.error
 
+    @property
+    def has_said_all(self) -> bool:
+        """Whether it has ended, be it that those who read it are just hearing so."""
+        return self.ended or (self._source_done and all(child.ended for child in self._open))
+
     def leave(self) -> None:
         """Lets go of what it holds: who still reads a message of it may read on."""
         self._on_loop(self._abandon)

@@ -37,7 +37,7 @@ class Switch(ConcurrentTeam):
     team. A new id takes over at once: who speaks is interrupted, in its message and on the wire, and only
     then does the next begin; it hears the conversation with the words that were cut. The id of who speaks
     already changes nothing; when that one has ended, the same id is another turn. None cuts, and nobody
-    speaks. Of ids that come at one instant the last counts. Between two turns the team waits for the next
+    speaks. Of ids that come in one go the last counts. Between two turns the team waits for the next
     id; when the observable has completed, it ends after the turn that is going on.
 
     The team ends with `done`, or with `agent-stop` when a member asks for a stop. It fails with a member,
@@ -135,7 +135,7 @@ class _Succession:
                 f"the members are {', '.join(self._members)}"
             )
         speaking = self._speaking
-        if speaking is not None and not speaking.ended and not self._wanted and speaking.member.id == id:
+        if speaking is not None and speaking.member.id == id and not speaking.has_said_all:
             return
         self._wanted[:] = [id]
         self._cut()
@@ -150,7 +150,7 @@ class _Succession:
         self._cut()
 
     def _cut(self) -> None:
-        if self._speaking is not None:
+        if self._speaking is not None and not self._speaking.has_said_all:
             self._speaking.interrupt()
         self._turns.ring()
 
