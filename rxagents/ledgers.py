@@ -68,8 +68,9 @@ class Ledger:
         # versions may be folded on from several threads: a run's on its loop, a reader's on its own
         self.lock = threading.Lock()
         self.messages: list[Message] = []
-        self.instructions: list[int] = []
-        self.log: list[tuple[Any, ...]] = []
+        # lists when there is something to put in: thousands of conversations may be idle
+        self.instructions: list[int] | tuple[()] = ()
+        self.log: list[tuple[Any, ...]] | tuple[()] = ()
         self.seen: dict[str, int] = {}
         self.folds: list[Fold] = []
 
@@ -88,9 +89,12 @@ class Ledger:
             self._forget_instructions()
         for message in fold.messages:
             if is_instruction(message):
+                self.instructions = self.instructions or []
                 self.instructions.append(len(self.messages))
             self.messages.append(message)
-        self.log.extend(fold.log)
+        if fold.log:
+            self.log = self.log or []
+            self.log.extend(fold.log)
         self.seen[fold.key] = len(self.folds)
         self.folds.append(fold)
 
@@ -105,7 +109,8 @@ class Ledger:
 
     def _forget_instructions(self) -> None:
         """Those that stood where nothing stands any more."""
-        del self.instructions[bisect_left(self.instructions, len(self.messages)) :]
+        if self.instructions:
+            del self.instructions[bisect_left(self.instructions, len(self.messages)) :]
 
     def copied(self, messages: int, log: int, folds: int) -> Ledger:
         """A ledger of its own, with so much of each."""

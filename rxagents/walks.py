@@ -24,7 +24,7 @@ from .streams import MessageStream
 from .transcripts import Item, counts
 from .values import Message
 
-__all__ = ["Visitor", "Walk", "is_input", "last_message", "message_streams"]
+__all__ = ["MessagesTo", "Visitor", "Walk", "is_input", "last_message", "message_streams", "walk_messages"]
 
 F = TypeVar("F")
 
@@ -80,7 +80,7 @@ class Walk(Listening, Generic[F]):
         try:
             # what the visitor subscribes to is for who subscribed to the walk, wherever the item came from
             with demanded_by(self._sink.demand):
-                while steps and not self._sink.stopped:
+                while steps and not (self._sink.stopped or self.is_disposed):
                     self._met = []
                     steps.pop()()
                     steps.extend(reversed(self._met))
@@ -152,20 +152,40 @@ def message_streams(
         aside: Also the blocks that are no part of the conversation.
     """
 
-    def start(sink: Sink[MessageStream]) -> Walk[_Messages]:
-        visitor = _Messages(sink, inputs, aside)
-        return Walk(source, sink, visitor, visitor)
+    return Emitter(lambda sink: walk_messages(source, sink, sink, inputs, aside))
 
-    return Emitter(start)
+
+class MessagesTo(Protocol):
+    """Who is told of the messages of a conversation, as they begin."""
+
+    def on_next(self, value: MessageStream) -> None: ...
+    def on_error_first(self, error: Exception) -> None: ...
+    def on_completed(self) -> None: ...
+
+
+def walk_messages(
+    source: Observable[Item], sink: Sink[Any], to: MessagesTo, inputs: bool, aside: bool
+) -> Walk[_Messages]:
+    """As `message_streams`, for one who subscribes to nothing in between: it is to be disposed at the end.
+
+    Args:
+        source: The conversation.
+        sink: Whose loop to walk on, and only as long as it is open.
+        to: Told of the messages.
+        inputs: Also what was put in: messages of the user and the system.
+        aside: Also the blocks that are no part of the conversation.
+    """
+    visitor = _Messages(to, inputs, aside)
+    return Walk(source, sink, visitor, visitor)
 
 
 class _Messages:
     """Hands on the messages, and counts the blocks that are open."""
 
-    __slots__ = ("_aside", "_failed", "_inputs", "_open", "_sink")
+    __slots__ = ("_aside", "_failed", "_inputs", "_open", "_to")
 
-    def __init__(self, sink: Sink[MessageStream], inputs: bool, aside: bool) -> None:
-        self._sink = sink
+    def __init__(self, to: MessagesTo, inputs: bool, aside: bool) -> None:
+        self._to = to
         self._inputs = inputs
         self._aside = aside
         self._open = 1
@@ -173,7 +193,7 @@ class _Messages:
 
     def message(self, stream: MessageStream, frame: _Messages) -> None:
         if self._inputs or not is_input(stream):
-            self._sink.on_next(stream)
+            self._to.on_next(stream)
 
     def state(self, update: StateUpdate, frame: _Messages) -> None:
         pass
@@ -189,9 +209,9 @@ class _Messages:
         if error is not None:
             self._fail(error)
         elif not self._open:
-            self._sink.on_completed()
+            self._to.on_completed()
 
     def _fail(self, error: Exception) -> None:
         if not self._failed:  # the blocks around fail with it
             self._failed = True
-            afterwards(partial(self._sink.on_error_first, error))
+            afterwards(partial(self._to.on_error_first, error))

@@ -9,6 +9,12 @@ import pytest
 from rxagents import on_dropped
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """An address in a test's id differs from process to process, and then the tests cannot be spread."""
+    strays = [item.nodeid for item in items if " at 0x" in item.nodeid]
+    assert not strays, f"give these an `ids`: {strays}"
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_dropped(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fails a test in which an error was reported that nobody heard; the mark `drops` is the way out."""

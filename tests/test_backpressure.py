@@ -24,14 +24,17 @@ from rxagents import (
     Parallel,
     ScriptedLLM,
     Sequence,
+    Tool,
     Transcript,
     Workflow,
     agent,
     say,
     stream,
+    turns,
 )
-from rxagents.engine.bridges import from_async
+from rxagents.engine.bridges import from_async, from_async_iterable
 from rxagents.engine.demands import BUFFER, until_wanted
+from rxagents.llm import Call
 from rxagents.operators import map_tokens, messages, shared, text, transform
 from rxagents.participants import Participant
 from rxagents.testing import Marbles, record, replay
@@ -442,6 +445,90 @@ def test_in_a_shared_run_the_one_that_is_left_decides(marbles: Marbles) -> None:
         await second.aclose()
         await settled()
         assert tokens.taken == len(WORDS)  # it runs on, for those who come late
+
+    marbles.run(run())
+
+
+@pytest.mark.parametrize("policy", ["switch", "concat"])
+def test_live_input_is_heard_while_the_reader_of_the_replies_sleeps(marbles: Marbles, policy: Any) -> None:
+    async def run() -> None:
+        heard: list[int] = []
+
+        async def keys() -> AsyncIterator[str]:
+            for number in range(20):
+                heard.append(number)
+                yield f"q{number}"
+                await asyncio.sleep(0.25)
+
+        tokens = Tokens()
+        asked: list[str] = []
+
+        def model(request: ChatRequest, /) -> Observable[Any]:
+            asked.append(str(request.messages[-1]["content"]))
+            return tokens.model(request)
+
+        replies = from_async_iterable(keys()).pipe(turns(Agent("bot", model), policy), text())
+        reader = replies.pull(buffer=5)  # type: ignore[attr-defined]
+        await anext(reader)
+        await asyncio.sleep(1000)
+        assert len(heard) == 20
+        assert tokens.taken <= 20 * 7  # the replies are no further ahead of him than any other
+        await reader.aclose()
+        assert len(asked) == (20 if policy == "switch" else 1)
+
+    marbles.run(run())
+
+
+# --- tools
+
+
+async def steps_of(tokens: Tokens) -> AsyncIterator[str]:
+    async for word in tokens.asynchronous():
+        yield word
+
+
+@pytest.mark.parametrize("kind", ["generator", "agent"])
+def test_a_tool_that_streams_is_pulled_and_its_timeout_stands_still(marbles: Marbles, kind: str) -> None:
+    async def run() -> None:
+        tokens = Tokens()
+        options: dict[str, Any] = {"name": "dig", "timeout": 5}
+        tool = (
+            Tool(lambda input: steps_of(tokens), **options)
+            if kind == "generator"
+            else Agent("helper", tokens.model).as_tool(**options)
+        )
+        llm = ScriptedLLM([Call("dig", {"input": "it"}), "Done"])
+        came: list[Marker] = []
+        async for marker in Workflow(Agent("bot", llm, tools=[tool])).arun_stream("go", buffer=10):
+            came.append(marker)
+            if len(came) == 50:
+                await asyncio.sleep(1000)
+                assert tokens.taken <= 61
+        assert tokens.taken == len(WORDS)
+        assert [content["result"] for mark, content in came if mark == "function_result"] == [
+            WORDS[-1] if kind == "generator" else ALL
+        ]
+
+    marbles.run(run())
+
+
+def test_the_timeout_of_a_tool_counts_while_somebody_waits(marbles: Marbles) -> None:
+    async def run() -> None:
+        async def dig() -> AsyncIterator[str]:
+            yield "begun"
+            await asyncio.sleep(6)
+            yield "found"
+
+        begun = asyncio.get_running_loop().time()
+        llm = ScriptedLLM([Call("dig"), "Done"])
+        bot = Agent("bot", llm, tools=[Tool(dig, timeout=5)])
+        came = [marker async for marker in Workflow(bot).arun_stream("go", buffer=1)]
+        assert asyncio.get_running_loop().time() - begun == 5
+        assert [
+            "did not answer within 5 s" in content["result"]
+            for mark, content in came
+            if mark == "function_result"
+        ] == [True]
 
     marbles.run(run())
 

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -15,8 +15,10 @@ from reactivex.subject import Subject
 
 from rxagents import Agent, ConfigurationError, MessageStream, ScriptedLLM, Workflow
 from rxagents.engine.async_items import AsyncItems
+from rxagents.engine.bridges import from_async_iterable
 from rxagents.engine.demands import BUFFER, Demand, Watchers, current_demand, demanded_by, until_wanted
 from rxagents.engine.emitters import Emitter, just
+from rxagents.engine.inlets import listen
 from rxagents.engine.loops import shared_loop
 from rxagents.engine.mailboxes import Mailbox
 from rxagents.engine.sinks import Sink
@@ -239,6 +241,48 @@ def test_what_a_reader_subscribes_to_when_he_is_told_is_demanded_by_him() -> Non
     assert len(seen) == 2
     assert seen[0] is None
     assert isinstance(seen[1], Mailbox)
+
+
+def test_a_stock_multicast_demands_everything_since_its_readers_are_not_known() -> None:
+    async def numbers() -> AsyncIterator[int]:
+        for number in range(9):
+            yield number
+
+    async def run() -> None:
+        shared = from_async_iterable(numbers()).pipe(rx.operators.share())
+        sleeper, reader = AsyncItems(shared, buffer=1), AsyncItems(shared, buffer=1)
+        waiting = asyncio.ensure_future(anext(sleeper))
+        await asyncio.sleep(0)
+        assert [item async for item in reader] == [*range(9)]
+        await waiting
+        await sleeper.aclose()
+
+    asyncio.run(run())
+
+
+def test_who_hears_everything_tells_its_reader_in_his_own_demand() -> None:
+    seen: list[Demand | None] = []
+    told: list[Demand | None] = []
+
+    def start(sink: Sink[int]) -> Any:
+        def tell(item: int) -> None:
+            told.append(current_demand())
+            sink.on_next(item)
+
+        def complete() -> None:
+            told.append(current_demand())
+            sink.on_completed()
+
+        source = Emitter[int](lambda inner: _note(seen, just(1, 2), inner))
+        return listen(source, sink.loop, tell, sink.on_error, complete, everything=True)
+
+    async def run() -> None:
+        assert [item async for item in Emitter(start).pull(buffer=1)] == [1, 2]
+
+    asyncio.run(run())
+    assert seen == [None]
+    assert len(told) == 3
+    assert all(isinstance(demand, Mailbox) for demand in told)
 
 
 # --- of many, one is enough

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -79,6 +80,31 @@ def test_a_view_reads_on_however_slow_its_reader_is(marbles: Marbles, view: Any)
         assert message.length == 1000
         assert message.ended
         await reader.aclose()
+
+    marbles.run(run())
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_what_is_read_behind_a_view_is_read_at_the_pace_of_its_reader(marbles: Marbles, view: Any) -> None:
+    async def run() -> None:
+        taken = 0
+
+        async def tokens() -> AsyncIterator[str]:
+            nonlocal taken
+            for number in range(100):
+                taken += 1
+                yield f"w{number} "
+
+        source: Subject[MessageStream] = Subject()
+        reader = AsyncItems(source.pipe(view(), ops.flat_map(lambda message: message)), buffer=5)
+        first = asyncio.ensure_future(anext(reader))
+        await asyncio.sleep(0)
+        source.on_next(stream(tokens()))
+        await first
+        await asyncio.sleep(5)
+        assert taken <= 7
+        source.on_completed()
+        assert len([item async for item in reader]) == 99
 
     marbles.run(run())
 

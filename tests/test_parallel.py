@@ -287,8 +287,12 @@ def test_one_that_raises_when_it_is_called_says_so_too(marbles: Marbles) -> None
 
 
 def test_a_stop_of_the_run_is_not_forgotten_for_one_of_a_team(marbles: Marbles) -> None:
-    team = Sequence("s", [Parallel("p", [QUITTER, STOPPER]), talker("next")])
-    marbles.expect(say("q").pipe(team, speakers, ops.to_list())).to_be("(v|)", v=[])
+    def stops(scope: Any) -> Any:
+        stop = marbles.cold("--(s|)", s=StateUpdate("stop", stop="enough", scope=scope))
+        return as_agent(scope, lambda source: stop)
+
+    team = Sequence("s", [Parallel("p", [stops("run"), stops("team")]), talker("next")])
+    marbles.expect(say("q").pipe(team, speakers, ops.to_list())).to_be("--(v|)", v=[])
 
 
 @pytest.mark.parametrize("order", ["arrival", "member"])
@@ -378,15 +382,6 @@ def test_its_usage_is_that_of_all(marbles: Marbles) -> None:
     marbles.expect(workflow.observe("q").pipe(only("result"))).to_be("(r|)", r=("result", "done"))
     marbles.flush()
     assert workflow.conversation.transcript.usage.total_tokens == 6
-
-
-def test_what_was_heard_and_is_handed_on_is_paid_once(marbles: Marbles) -> None:
-    first = Agent("first", ScriptedLLM([Reply("x", usage=Usage(total_tokens=3))]))
-    passing = as_agent("passing", lambda source: source.pipe(messages()))
-    workflow = Workflow(Sequence("s", [first, Parallel("p", [passing, passing.with_(id="too")])]))
-    marbles.expect(workflow.observe("q").pipe(only("result"))).to_be("(r|)", r=("result", "done"))
-    marbles.flush()
-    assert workflow.conversation.transcript.usage.total_tokens == 3
 
 
 def test_the_model_of_a_team_around_it_reads_what_tools_its_members_have() -> None:
@@ -482,6 +477,13 @@ async def test_gone_on_with_it_does_not_ask_those_again_who_spoke_while_one_wait
     workflow.approve("call_bot")
     assert await workflow.arun() == "done"
     assert sorted(texts(workflow)) == ["bot.", "q", "slow", "z"]
+
+
+def test_gone_on_with_it_does_not_ask_those_again_who_had_nothing_to_say() -> None:
+    asked: list[str] = []
+    silent = agent(lambda heard: asked.append("silent"), id="silent")
+    gone_on(Parallel("p", [asks("bot"), silent]), Parallel("p", [payer("bot", "."), silent])).run()
+    assert asked == ["silent"]
 
 
 def test_in_the_members_order_a_second_one_that_waits_does_so_when_it_is_shown() -> None:

@@ -13,6 +13,7 @@ from reactivex import operators as ops
 
 from rxagents import (
     Agent,
+    Block,
     ConfigurationError,
     Conversation,
     Loop,
@@ -119,6 +120,28 @@ def test_the_winner_is_shown_from_its_beginning(marbles: Marbles) -> None:
     marbles.expect(workflow.observe("q").pipe(only("result"))).to_be("----(r|)", r=("result", "done"))
     marbles.flush()
     assert workflow.conversation.variables == {"n": 1}
+
+
+def test_one_alone_is_shown_as_it_comes(marbles: Marbles) -> None:
+    members, _ = runners(marbles, A="-a-a|")
+    marbles.expect(say("q").pipe(Race("r", members), text("")), words=False).to_be("-a-a|")
+
+
+@pytest.mark.parametrize("said", [{"refusal": "No."}, {"content_parts": [{"type": "text", "text": "x"}]}])
+def test_to_refuse_or_to_show_something_is_to_speak(marbles: Marbles, said: Any) -> None:
+    waits = rx.timer(3.0).pipe(ops.ignore_elements())
+    speaks = Agent("speaks", lambda request: rx.concat(rx.of({"content": None, **said}), waits))
+    members, _ = runners(marbles, A="--a|")
+    marbles.expect(say("q").pipe(Race("r", [*members, speaks]), speakers)).to_be("---(v|)", v="speaks")
+
+
+def test_who_speaks_aside_speaks(marbles: Marbles) -> None:
+    block = Block("in", just(MessageStream(just("x"), name="in")), entry="aside")
+    aside = as_agent(
+        "aside", lambda source: rx.concat(just(block), rx.timer(3.0).pipe(ops.ignore_elements()))
+    )
+    members, _ = runners(marbles, A="--a|")
+    marbles.expect(say("q").pipe(Race("r", [*members, aside]), speakers)).to_be("v--|", v="in")
 
 
 # -- the first response
@@ -279,7 +302,25 @@ def test_a_winner_that_fails_fails_the_team(marbles: Marbles) -> None:
     marbles.expect_subscriptions(sources["B"]).to_be("(^!)")
 
 
+def test_a_winner_that_fails_outside_a_block_fails_the_team(marbles: Marbles) -> None:
+    fails = marbles.cold("m-#", m=MessageStream(just("x"), name="m"), error=ValueError("outside"))
+    bad = talker("bad").pipe(lambda source: fails)
+    members, _ = runners(marbles, A="---a|")
+    marbles.expect(say("q").pipe(Race("r", [bad, *members]), text())).to_be(
+        "x-#", error=ValueError("outside")
+    )
+
+
 # -- what it costs
+
+
+def test_a_loser_that_hands_on_what_it_heard_costs_nothing(marbles: Marbles) -> None:
+    first = Agent("first", ScriptedLLM([Reply("x", usage=Usage(total_tokens=3))]))
+    passing = as_agent("passing", lambda source: source)
+    workflow = Workflow(Sequence("s", [first, Race("r", [passing, talker("a")], "first_response")]))
+    marbles.expect(workflow.observe("q").pipe(only("result"))).to_be("(r|)", r=("result", "done"))
+    marbles.flush()
+    assert workflow.conversation.transcript.usage.total_tokens == 3
 
 
 def test_what_the_losers_took_counts(marbles: Marbles) -> None:

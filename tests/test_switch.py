@@ -183,6 +183,12 @@ def test_a_selector_that_fails_cuts_and_fails_the_team(marbles: Marbles) -> None
     marbles.expect_subscriptions(words).to_be("^--!")
 
 
+def test_when_the_selector_has_failed_nobody_begins(marbles: Marbles) -> None:
+    unasked = Agent("A", lambda request: rx.throw(AssertionError("was asked")))
+    team = Switch("s", [unasked], rx.concat(rx.of("A"), rx.throw(ValueError("lost"))))
+    marbles.expect(say("q").pipe(team, text())).to_be("#", error=ValueError("lost"))
+
+
 def test_an_id_that_is_no_members_cuts_and_fails_the_team(marbles: Marbles) -> None:
     words = marbles.cold("a-b-c|")
     team = Switch("s", [Agent("A", lambda request: words)], marbles.hot("x--y", x="A", y="Z"))

@@ -577,7 +577,11 @@ async def _last(source: rx.Observable[Any]) -> Any:
     return await source
 
 
-@pytest.mark.parametrize("view", [text(), markers(), responses(), text(order="arrival")], ids=str)
+@pytest.mark.parametrize(
+    "view",
+    [text(), markers(), responses(), text(order="arrival")],
+    ids=["text", "markers", "responses", "text by arrival"],
+)
 def test_what_has_ended_is_kept_by_nobody_but_the_conversation(view: Any) -> None:
     alive: weakref.WeakSet[Any] = weakref.WeakSet()
     source: rx.Subject[str] = rx.Subject()

@@ -90,7 +90,7 @@ class DemandedTime(abc.DisposableBase):
 
 @asynccontextmanager
 async def timeout_while_wanted(seconds: float | None) -> AsyncIterator[None]:
-    """As `asyncio.timeout`, but its time stands still while nothing is wanted of the code that it is around."""
+    """As `asyncio.timeout`, but its time stands still while nothing is wanted of what runs in it."""
     if seconds is None or current_demand() is None:
         async with asyncio.timeout(seconds):
             yield

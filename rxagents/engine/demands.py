@@ -130,16 +130,18 @@ class demanded_by:  # noqa: N801: a context manager
 
     __slots__ = ("_demand", "_token")
 
-    _token: Token[Demand | None]
+    _token: Token[Demand | None] | None
 
     def __init__(self, demand: Demand | None) -> None:
         self._demand = demand
 
     def __enter__(self) -> None:
-        self._token = _demand.set(self._demand)
+        # as it is mostly: a variable that is set again makes every copy of the context one of its own
+        self._token = None if _demand.get() is self._demand else _demand.set(self._demand)
 
     def __exit__(self, *_: object) -> None:
-        _demand.reset(self._token)
+        if self._token is not None:
+            _demand.reset(self._token)
 
 
 async def until_wanted() -> None:

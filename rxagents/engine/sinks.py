@@ -64,10 +64,11 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
         on_completed: Callable[[], None] | None = None,
     ) -> None:
         self.loop = loop
-        self.demand = current_demand()
+        # who reads a subject, such as behind `share()`, is not known: it must not wait for the first of them
+        self.demand = None if isinstance(on_next, abc.SubjectBase) else current_demand()
         self._observer: abc.ObserverBase[T] | None = None
         if callable(getattr(on_next, "on_next", None)):
-            # its other two methods are bound when it ends: of thousands that are idle each would take its place
+            # its other two methods are bound at the end: of thousands that are idle they would take room
             self._observer = on_next
             on_next, on_error, on_completed = on_next.on_next, None, None
         self._on_next: Callable[[T], None] = on_next or _ignore

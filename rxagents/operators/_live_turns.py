@@ -47,7 +47,6 @@ class LiveTurns(abc.DisposableBase):
         "_cut_before",
         "_ended",
         "_fails",
-        "_heard",
         "_last_word",
         "_left",
         "_open",
@@ -74,7 +73,6 @@ class LiveTurns(abc.DisposableBase):
         self._fails = fails
         # a live source is pushed from anywhere: what holds for the turns is what held at the subscription
         self._context = copy_context()
-        self._heard = self._what_has_ended if policy == "merge" else self._all
         self._ended: Transcript | None = None
         self._open: dict[LiveTurn, None] = {}
         # lists, since thousands of conversations may be idle: an empty deque is twelve times as large
@@ -87,7 +85,9 @@ class LiveTurns(abc.DisposableBase):
             sink.on_next(before)
         self._source: abc.DisposableBase = Disposable()
         # what is put in is heard at once, however slow the reader of the replies is
-        self._source = listen(source, sink.loop, self._next, self._end_with, self._source_completed, everything=True)
+        self._source = listen(
+            source, sink.loop, self._next, self._end_with, self._source_completed, everything=True
+        )
         if self._left:
             self._source.dispose()
 
@@ -100,9 +100,8 @@ class LiveTurns(abc.DisposableBase):
 
     def begin(self, thing: Any) -> None:
         """Begins a turn."""
-        turn = LiveTurn(
-            thing, self._askable, self._conversation, self._heard, self._context, fails=self._fails
-        )
+        heard = self._what_has_ended if self._arrive is _merge else self._all
+        turn = LiveTurn(thing, self._askable, self._conversation, heard, self._context, fails=self._fails)
         turn.bind(self._sink.loop)
         self._open[turn] = None
         self._conversation.follow(turn, driven=True)
@@ -149,6 +148,7 @@ class LiveTurns(abc.DisposableBase):
 
     def _after(self, turn: LiveTurn, error: Exception | None) -> None:
         self._open.pop(turn, None)
+        self._open = self._open or {}  # a dict keeps the room of what it had
         self._ended = None
         _ = self._conversation.settled  # takes the turn over, whose items nobody needs any more
         if self._left:

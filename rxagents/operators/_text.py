@@ -17,7 +17,7 @@ from ..errors import ConfigurationError
 from ..streams import MessageStream
 from ..transcripts import Item
 from ..values import Delta
-from ..walks import message_streams
+from ..walks import walk_messages
 
 __all__ = ["Order", "deltas", "text"]
 
@@ -52,7 +52,7 @@ def deltas(
                 if type(item) is dict:
                     sink.on_next(item)  # type: ignore[arg-type]
 
-            return _Reader(message_streams(source, inputs=inputs, aside=aside), sink, order, emit)
+            return _Reader(source, sink, order, inputs, aside, emit)
 
         return Emitter(start)
 
@@ -87,8 +87,7 @@ def text(
     def operator(source: Observable[Item]) -> Observable[str]:
         def start(sink: Sink[str]) -> _Reader:
             between = separator if order == "message" else ""
-            streams = message_streams(source, inputs=inputs, aside=aside)
-            return _Reader(streams, sink, order, _Words(sink, between).emit)
+            return _Reader(source, sink, order, inputs, aside, _Words(sink, between).emit)
 
         return Emitter(start)
 
@@ -122,7 +121,10 @@ class _Words:
 
 
 class _Reader(Listening):
-    """Reads the messages in order, or all at once; those that wait are held, so that they run."""
+    """Reads the messages in order, or all at once; those that wait are held, so that they run.
+
+    It is told of them by a walk, without a subscription in between: an idle conversation is to be small.
+    """
 
     __slots__ = (
         "_at_once",
@@ -132,28 +134,39 @@ class _Reader(Listening):
         "_reading",
         "_sink",
         "_waiting",
+        "_walk",
     )
 
     def __init__(
         self,
-        streams: Observable[MessageStream],
+        source: Observable[Item],
         sink: Sink[Any],
         order: Order,
+        inputs: bool,
+        aside: bool,
         emit: Callable[[Any, bool], None],
     ) -> None:
         super().__init__()
         self._sink = sink
         self._emit = emit
         self._at_once = order == "arrival"
-        # made when first needed: an idle conversation is to be small
+        # made when first needed
         self._waiting: deque[tuple[MessageStream, abc.DisposableBase]] | None = None
         self._reading = 0
         self._outer_done = False
         self._outer_error: Exception | None = None
-        ended = self._outer_ended
-        self.listen(streams, sink.loop, self._meet, ended, ended)
+        self._walk: abc.DisposableBase | None = None
+        walk = walk_messages(source, sink, self, inputs, aside)
+        if self._outer_done:
+            walk.dispose()
+        else:
+            self._walk = walk
+            self.add(walk)
 
-    def _meet(self, stream: MessageStream) -> None:
+    def on_next(self, stream: MessageStream) -> None:
+        """A message has begun."""
+        if self._outer_done:
+            return
         if self._at_once or not (self._reading or self._waiting):
             self._read(stream)
         else:
@@ -193,9 +206,18 @@ class _Reader(Listening):
         elif self._outer_done:
             self._end()
 
-    def _outer_ended(self, error: Exception | None = None) -> None:
-        # an error comes in its place: after the messages that were there before it
-        self._outer_done, self._outer_error = True, error
+    def on_error_first(self, error: Exception) -> None:
+        """The conversation has failed."""
+        if not self._outer_done:
+            self._outer_error = error  # it comes in its place: after the messages that were there before it
+            self.on_completed()
+
+    def on_completed(self) -> None:
+        """The conversation has ended."""
+        self._outer_done = True
+        if self._walk is not None:
+            self.remove(self._walk)
+            self._walk = None
         self._go_on()
 
     def _end(self) -> None:
