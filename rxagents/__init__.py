@@ -43,18 +43,20 @@ else:
             names = _filled()
             if name in names:
                 return names[name]
+            if name in names["__all__"]:
+                return names.setdefault(name, getattr(import_module(".public_names", __name__), name))
         raise AttributeError(
             f"module {__name__!r} has no attribute {name!r}", name=name, obj=sys.modules[__name__]
         )
 
     def __dir__():
-        return sorted(_filled())
+        return sorted({*_filled(), *_filled()["__all__"]})
 
     def _filled():
-        """The globals of the package, with all that it exports."""
+        """The globals of the package, with what it exports but for what is imported by itself."""
         room = import_module(".public_names", __name__)
         names = globals()
-        for name in ("__all__", *room.__all__):
+        for name in {"__all__", *room.__all__} & vars(room).keys():
             # only what is missing: another name may have been replaced, by a mock for one
             names.setdefault(name, getattr(room, name))
         return names

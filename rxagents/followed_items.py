@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from itertools import takewhile
 
 from .replays import Replay
 from .transcripts import Item, Transcript
@@ -77,10 +76,14 @@ class Followed:
 
     def _take_over(self) -> Transcript:
         # what one thread takes over, no other may cut off
-        ended = list(takewhile(_has_ended, list(self._open)))
-        if ended:
+        # looked at in place: with thousands that are open, a copy at each end would cost more than the turn
+        count = 0
+        while count < len(self._open) and _has_ended(self._open[count]):
+            count += 1
+        if count:
+            ended = self._open[:count]
             self._folded = self._folded.fold_all(ended)
-            del self._open[: len(ended)]
+            del self._open[:count]
             if self._driven is not None:
                 self._driven.difference_update(item for item in ended if isinstance(item, Replay))
                 self._driven = self._driven or None  # thousands of conversations may be idle

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from . import llm
 from .agents import Agent
 from .asking.asked import Asked
 from .blocks import Block
@@ -16,7 +19,7 @@ from .functions import agent
 from .guarded import guard_input, guard_output
 from .handoffs import Handoff
 from .histories import History, InMemoryHistory, MarkdownHistory, SQLiteHistory
-from .llm import LLM, AzureOpenAILLM, ChatRequest, LLMConstraints, OpenAILLM, ScriptedLLM
+from .llm import LLM, ChatRequest, LLMConstraints, ScriptedLLM
 from .named_operators import as_agent
 from .operators import Mark, Marker, turns
 from .runs import Run, RunResult
@@ -58,6 +61,16 @@ from .values import (
     UserMessage,
 )
 from .workflows import Workflow
+
+if TYPE_CHECKING:
+    from .llm import AzureOpenAILLM, OpenAILLM
+else:
+
+    def __getattr__(name):
+        if name in ("AzureOpenAILLM", "OpenAILLM"):  # imported when asked for, with the client that they need
+            return getattr(llm, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "Agent",

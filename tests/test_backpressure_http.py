@@ -6,7 +6,8 @@ import asyncio
 import re
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from types import SimpleNamespace as NS
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from openai import AsyncOpenAI, DefaultAioHttpClient
 from rxagents import Agent, MessageStream, OpenAILLM, Sequence, Workflow, agent, say
 from rxagents.engine.loops import shared_loop
 from rxagents.llm.http_answers import PIECE, _pieces
+from rxagents.llm.still_sockets import left_alone
 from rxagents.operators import messages, text
 from rxagents.participants import Participant
 from rxagents.testing import Endless, OpenAIServer, Paused
@@ -282,6 +284,59 @@ def test_the_read_timeout_counts_while_somebody_waits(transport: str) -> None:
         assert errors == ["ModelTimeoutError"]
 
     asyncio.run(run())
+
+
+class Protocol:
+    """aiohttp's end of a connection, in some version to come."""
+
+    def __init__(self, fails: str = "") -> None:
+        self.fails = fails
+        self.told: list[str] = []
+
+    def _tell(self, what: str) -> None:
+        self.told.append(what)
+        if what == self.fails:
+            raise AssertionError(what)
+
+    def pause_reading(self) -> None:
+        self._tell("pause")
+
+    def resume_reading(self) -> None:
+        self._tell("resume")
+
+
+def answered_by(protocol: Any) -> Any:
+    there = NS(_aiohttp_response=NS(connection=NS(protocol=protocol)))
+    return NS(stream=NS(_stream=NS(_stream=there)))
+
+
+@pytest.mark.parametrize("fails", ["", "pause"])
+def test_a_connection_of_aiohttp_is_told_to_pause_and_to_go_on(fails: str) -> None:
+    protocol = Protocol(fails)
+    with suppress(ValueError), left_alone(answered_by(protocol)):
+        assert protocol.told == ["pause"]
+        raise ValueError("the reader has left")
+    assert protocol.told == ["pause", "resume"]
+
+
+def test_one_that_cannot_go_on_fails_the_answer_and_does_not_leave_it_waiting() -> None:
+    with pytest.raises(AssertionError, match="resume"), left_alone(answered_by(Protocol("resume"))):
+        pass
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        NS(stream=NS()),
+        NS(stream=NS(_aiohttp_response=NS())),
+        NS(stream=NS(_aiohttp_response=NS(connection=None))),
+        answered_by(None),
+        answered_by(NS(pause_reading=None)),
+    ],
+)
+def test_where_aiohttp_is_made_otherwise_it_is_left_as_it_is(response: Any) -> None:
+    with left_alone(response):
+        pass
 
 
 # --- other ways to the wire

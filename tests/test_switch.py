@@ -185,7 +185,12 @@ def test_a_selector_that_fails_cuts_and_fails_the_team(marbles: Marbles) -> None
 
 def test_when_the_selector_has_failed_nobody_begins(marbles: Marbles) -> None:
     unasked = Agent("A", lambda request: rx.throw(AssertionError("was asked")))
-    team = Switch("s", [unasked], rx.concat(rx.of("A"), rx.throw(ValueError("lost"))))
+
+    def lose(sink: Any, _: Any) -> Any:
+        sink.on_next("A")
+        sink.on_error(ValueError("lost"))
+
+    team = Switch("s", [unasked], rx.create(lose))
     marbles.expect(say("q").pipe(team, text())).to_be("#", error=ValueError("lost"))
 
 

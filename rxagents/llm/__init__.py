@@ -1,6 +1,8 @@
 """Models: callables from a ChatRequest to an observable of deltas."""
 
-from .azure_chat import AzureOpenAILLM
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from .caches import cached
 from .choices import best_of, fan_out
 from .fallbacks import fallback
@@ -8,7 +10,6 @@ from .gated_models import gated
 from .hedges import hedge
 from .model_calls import ModelCall
 from .model_logs import log_models, logged
-from .openai_chat import OpenAILLM
 from .rate_limits import rate_limited
 from .recorded import record
 from .replies import Call, Reply
@@ -17,6 +18,20 @@ from .retries import retry
 from .scripted import ScriptedLLM
 from .scripts import Rule
 from .time_limits import timeouts
+
+if TYPE_CHECKING:
+    from .azure_chat import AzureOpenAILLM
+    from .openai_chat import OpenAILLM
+else:
+    # Their client takes as much memory and time to import as all the rest: who asks other models goes without.
+    _SERVED = {"AzureOpenAILLM": "azure_chat", "OpenAILLM": "openai_chat"}
+
+    def __getattr__(name):
+        if name not in _SERVED:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = globals()[name] = getattr(import_module(f"{__name__}.{_SERVED[name]}"), name)
+        return found
+
 
 __all__ = [
     "LLM",
