@@ -7,9 +7,11 @@ conversation  Observable[Item]      Item = MessageStream | Block | StateUpdate |
 agent         Callable[[Observable[Item]], Observable[Item]]       so: source.pipe(agent_a, agent_b)
 workflow      Observable[Item] -> Observable[Marker]    start · delta · function_result · response · end
 
-say("…") ─▶ Agent / Team / Sequence / Chain / Loop … ─▶ markers() ─▶ Workflow ─▶ History
+say("…") ─▶ Agent / Team / Sequence / Parallel / Switch … ─▶ markers() ─▶ Workflow ─▶ History
                 │
                 └─ LLM: ChatRequest -> Observable[Delta | Completion]
+
+live input ─▶ turns(Agent, "switch") ─▶ text() / markers() / …         demand ◀─ whoever iterates
 ```
 
 A message is a stream of tokens that can be read again and again; a conversation is a stream of such

@@ -15,13 +15,12 @@ from .checks import check_number
 from .engine.bridges import from_async
 from .engine.limits import Limit
 from .errors import ConfigurationError
-from .handing_over import Part, TurnHandedOver
-from .handoffs import Handoff, as_handoff, transfer_tool
+from .handing.handing_over import Part, TurnHandedOver
+from .handing.handoffs import Handoff, as_handoff, transfer_tool
 from .llm.requests import LLM
 from .llm.wire import OthersAs, wire_messages
 from .openings import Opening, instructed
 from .participants import Participant, check_model
-from .paused_turns import gone_on
 from .rounds import Rounds
 from .strategies.readings import ReadingStrategy, check_strategy, read
 from .strategies.updates import UpdateStrategy, check_update, entered
@@ -34,6 +33,7 @@ from .tooling.registering import Registering
 from .tooling.toolboxes import Toolbox
 from .tooling.tools import Tool
 from .transcripts import Item, Transcript
+from .waiting.paused_turns import gone_on
 
 __all__ = ["Agent"]
 

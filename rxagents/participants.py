@@ -9,7 +9,6 @@ from typing import Any, Self
 
 from reactivex import Observable
 
-from .agent_tools import AgentTool, Hears
 from .asking.asked import Asked
 from .asking.hearing import Emit, hear, until_ended
 from .asking.own_turns import current_turn, within
@@ -17,6 +16,7 @@ from .blocks import Block
 from .checks import is_id
 from .engine.bridges import from_async
 from .errors import ConfigurationError
+from .handing.agent_tools import AgentTool, Hears
 from .llm.requesting import ask
 from .llm.requests import LLM
 from .saying.flatten import say

@@ -16,8 +16,8 @@ from .engine.loops import on_dropped
 from .errors import *  # noqa: F403
 from .errors import __all__ as _errors
 from .functions import agent
-from .guarded import guard_input, guard_output
-from .handoffs import Handoff
+from .gates.guarded import guard_input, guard_output
+from .handing.handoffs import Handoff
 from .histories import History, InMemoryHistory, MarkdownHistory, SQLiteHistory
 from .llm import LLM, ChatRequest, LLMConstraints, ScriptedLLM
 from .named_operators import as_agent

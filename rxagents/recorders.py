@@ -9,13 +9,13 @@ from typing import Any, Self
 
 from reactivex import abc
 
-from .agent_tools import AgentTool
 from .agents import Agent
 from .blocks import Block, Scope
 from .engine.emitters import Emitter
 from .engine.inlets import Listening
 from .engine.loops import dropped
 from .engine.sinks import Sink
+from .handing.agent_tools import AgentTool
 from .llm.around import wear
 from .llm.recorded import RecordedLLM
 from .recording.journal_values import delta_data, error_data

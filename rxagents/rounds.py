@@ -12,7 +12,8 @@ from typing import Any
 
 from reactivex import Observable
 
-from .calls import Calls
+from .calling.calls import Calls
+from .calling.gated_calls import GatedCalls
 from .engine.bridges import from_async
 from .engine.emitters import Emitter
 from .engine.limits import Limit
@@ -20,14 +21,12 @@ from .engine.loops import dropped, hop, is_on
 from .engine.sinks import Sink
 from .engine.work import defer
 from .errors import AgentError, MaxRoundsError, OutputError
-from .gated_calls import GatedCalls
 from .gates.telling import tells
-from .handoffs import handed_before
+from .handing.handoffs import handed_before
 from .llm.requests import LLM, ChatRequest, LLMConstraints
 from .llm.wire import wire_turn
 from .openings import Opening, instructed
 from .participants import Emit, ask
-from .paused_turns import PausedTurn, paused_turn
 from .state_updates import StateUpdate
 from .streams import MessageStream
 from .structured.output_types import OutputType
@@ -36,6 +35,7 @@ from .tooling.contexts import TurnState, filled
 from .tooling.toolboxes import Toolbox
 from .transcripts import Item, Transcript
 from .values import Completion, Message, delta
+from .waiting.paused_turns import PausedTurn, paused_turn
 
 __all__ = ["Rounds"]
 

@@ -15,15 +15,15 @@ from .engine.bridges import from_async
 from .errors import WorkflowBusyError
 from .keeping import Keeping
 from .participants import Emit
-from .paused_turns import PausedTurn, decided_turns, lost_turns, waiting_calls
 from .recorders import Recorder
 from .recording.redaction import Redact
 from .runs import Run
-from .standstills import Standstill
 from .tooling.approvals import Approvals, current_approvals, not_gone_on, not_waiting
 from .tooling.pending_calls import Decision, PendingCall
 from .transcripts import Item
 from .values import SystemMessage
+from .waiting.paused_turns import PausedTurn, decided_turns, lost_turns, waiting_calls
+from .waiting.standstills import Standstill
 
 __all__ = ["Session"]
 

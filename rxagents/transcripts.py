@@ -25,10 +25,6 @@ __all__ = ["Item", "Transcript", "counts"]
 
 Item = Any  # MessageStream | Block | StateUpdate | Transcript
 
-# of all transcripts that have none
-_NO_VARIABLES: Mapping[str, Any] = MappingProxyType({})
-_NO_USAGE = Usage()
-
 
 class Transcript(Sequence[Message]):
     """What a conversation has come to: its messages, variables, usage and log. Immutable.
@@ -47,8 +43,7 @@ class Transcript(Sequence[Message]):
     def __init__(self) -> None:
         self._ledger = Ledger()
         self._said = self._logged = self._folds = 0
-        self.variables = _NO_VARIABLES
-        self.usage = _NO_USAGE
+        self.variables, self.usage = _NONE  # shared, since thousands of conversations may be idle
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -248,6 +243,9 @@ class Transcript(Sequence[Message]):
         twin._said, twin._logged, twin._folds = self._said, self._logged, self._folds
         twin.variables, twin.usage = self.variables, self.usage
         return twin
+
+
+_NONE: tuple[Mapping[str, Any], Usage] = (MappingProxyType({}), Usage())
 
 
 def _refolded(folds: list[Fold]) -> Transcript:

@@ -13,7 +13,6 @@ from reactivex.disposable import CompositeDisposable, Disposable
 from .blocking import blockable_loop
 from .conversations import Conversation
 from .conversing import Askable, checked
-from .deciding import Deciding
 from .engine.async_items import AsyncItems
 from .engine.demands import BUFFER
 from .engine.emitters import Emitter
@@ -34,6 +33,7 @@ from .seats import Seat
 from .sessions import Session
 from .tooling.approvals import Approvals, approvals_of
 from .tooling.deciders import Decider
+from .waiting.deciding import Deciding
 
 __all__ = ["Workflow"]
 

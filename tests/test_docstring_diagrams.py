@@ -147,14 +147,14 @@ def _(drawn: Diagram) -> None:
     drawn.shows("out", drawn.question().pipe(LocalCodingAgent("coder", drawn.llm())))
 
 
-@of("handoffs.Handoff")
+@of("handing.handoffs.Handoff")
 def _(drawn: Diagram) -> None:
     other = Agent("help", drawn.llm("other"))
     bot = Agent("bot", drawn.llm(), handoffs=[Handoff(other, name="to_help")])
     drawn.shows("out", drawn.question().pipe(bot))
 
 
-@of("agent_tools.AgentTool")
+@of("handing.agent_tools.AgentTool")
 def _(drawn: Diagram) -> None:
     models = iter((drawn.llm(), drawn.llm("then")))
     tool = Agent("help", drawn.llm("other")).as_tool()
@@ -478,7 +478,7 @@ def _(drawn: Diagram) -> None:
     drawn.shows("cut", rx.of(drawn.message()).pipe(limit(tokens=1), text()))
 
 
-@of("guarded.guard_input")
+@of("gates.guarded.guard_input")
 def _(drawn: Diagram) -> None:
     says_no = drawn.cold("check")
 
@@ -490,7 +490,7 @@ def _(drawn: Diagram) -> None:
     drawn.shows("out", drawn.question().pipe(guarded))
 
 
-@of("guarded.guard_output")
+@of("gates.guarded.guard_output")
 def _(drawn: Diagram) -> None:
     guarded = guard_output(Agent("bot", drawn.llm()), lambda text: "Damn" not in text, refusal="No.")
     void = {"restart": "the check did not pass"}

@@ -17,7 +17,7 @@ from reactivex import Subject
 from reactivex import operators as ops
 
 from rxagents import Agent, ModelError, OpenAILLM, Tool, Workflow, say
-from rxagents.early_calls import EarlyCalls
+from rxagents.calling.early_calls import EarlyCalls
 from rxagents.llm import Call, Reply
 from rxagents.operators import until
 from rxagents.testing import Marbles, OpenAIServer, Paused

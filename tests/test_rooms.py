@@ -34,7 +34,7 @@ saying.ordering saying.arrivals saying.flatten saying
 asking.sharing asking.spending
 walks mended_messages mended_blocks
 asking.asked asking.own_turns asking.hearing asking
-gates.windows gates.telling gates.checking gates.rules gates.pieces gates.keeping gates
+gates.windows gates.telling gates.checking gates.rules gates.pieces gates.keeping
 coding.run_limits coding.strays coding.program_guards coding.guarded_processes coding.programs
 coding.workspaces
 llm.requests llm.around llm.listening llm.recorded llm.model_calls llm.call_pages llm.call_files
@@ -50,9 +50,9 @@ strategies
 tooling.contexts tooling.docstrings tooling.signatures tooling.tool_results tooling.streamed_results
 tooling.call_limits tooling.attempts tooling.pending_calls tooling.tools
 tooling.toolboxes tooling.registering tooling.deciders tooling.approvals tooling
-paused_calls paused_turns paused_notes
-handoff_trails agent_tools participants handoffs handing_over openings
-early_calls gated_calls calls rounds agents
+waiting.paused_calls waiting.paused_turns waiting.paused_notes
+handing.handoff_trails handing.agent_tools participants handing.handoffs handing.handing_over handing openings
+calling.early_calls calling.gated_calls calling.calls calling rounds agents
 coding.coding_agents coding
 functions named_operators prompts users
 consoles.interrupts consoles.lines consoles.printers consoles.users consoles
@@ -65,12 +65,12 @@ operators._shared operators._text operators._retaken operators._twins operators.
 operators._error_messages operators._reading operators._transcript
 operators._until operators._budgets operators._limit operators._checkpoint operators._partials conversing
 operators._live_turn operators._live_turns operators._turns operators
-guarded_turns guarded
+gates.guarded_turns gates.guarded gates
 histories.protocol histories.in_memory histories.item_data histories.in_order histories.markdown_pages
 histories.markdown_parts histories.page_files histories.markdown histories.item_rows histories.stores
 histories.writer_locks histories.item_writers histories.sqlite histories
-keeping runs standstills recorders blocking seats sessions deciding workflows dialog_turns dialogs
-public_names demo
+keeping runs waiting.standstills recorders blocking seats sessions waiting.deciding waiting workflows
+dialog_turns dialogs public_names demo
 testing.clock.waiting_tasks testing.clock.socketless testing.clock.default_timers
 testing.clock.virtual_loop testing.clock.loop_closing testing.clock.virtual_clock testing.clock
 testing.lanes testing.lane_sheets

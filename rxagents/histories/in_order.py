@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from ..blocks import Block, Scope
 from ..engine.loops import dropped
 from ..ledgers import Fold
-from ..paused_turns import is_urgent
 from ..replays import Replay
 from ..state_updates import StateUpdate
 from ..streams import MessageStream
 from ..transcripts import Item, Transcript
+from ..waiting.paused_turns import is_urgent
 from ..witnesses import folds_of
 
 __all__ = ["InOrder"]

@@ -7,8 +7,8 @@ from itertools import takewhile
 from typing import Any
 
 from ..participants import Participant
-from ..paused_turns import paused_agents
 from ..transcripts import Transcript
+from ..waiting.paused_turns import paused_agents
 
 __all__ = ["from_paused", "paused_members", "yet_to_speak"]
 

@@ -133,7 +133,7 @@ def main() -> int:
     bare_closing, closing = closings(50 if quick else 300)
     ratio = closing / bare_closing
     print(
-        f"  a cancelled response is closed after {closing * 1000:.2f} ms (median), with the bare client after "
+        f"  a cancelled response is closed after {closing * 1000:.2f} ms (median), by the bare client after "
         f"{bare_closing * 1000:.2f} ms: {ratio:.2f} (held to {CLOSING_AT_MOST:.2f})"
     )
     held = (

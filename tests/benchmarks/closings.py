@@ -67,8 +67,7 @@ async def _dispose(bot: Agent) -> float:
 
 
 async def _closed(request: RecordedRequest) -> float:
-    # not in a thread that waits: it would be woken beside the server, and be measured with it
-    async with asyncio.timeout(_WAIT):
-        while request.closed_at is None:
-            await asyncio.sleep(0.0005)
+    # in a thread that waits: who looks again and again on this loop would keep the server from its work
+    await asyncio.get_running_loop().run_in_executor(None, request.wait_closed, _WAIT)
+    assert request.closed_at is not None
     return request.closed_at

@@ -13,7 +13,7 @@ from typing import Any
 from reactivex import Observable
 
 from ...agents import Agent
-from ...handoffs import Handoff
+from ...handing.handoffs import Handoff
 from ...llm.requests import LLM, ChatRequest
 from ...named_operators import as_agent
 from ...participants import Participant

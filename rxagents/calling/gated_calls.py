@@ -9,19 +9,19 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from .errors import ApprovalError, ToolError
-from .paused_calls import PausedCall
-from .paused_notes import PausedNotes
-from .paused_turns import PausedTurn
-from .state_updates import StateUpdate
-from .streams import MessageStream
-from .tooling.approvals import Approvals, current_approvals, wait_at
-from .tooling.contexts import TurnState
-from .tooling.pending_calls import Approve, Decision, PendingCall, Reject, needed
-from .tooling.toolboxes import Toolbox
-from .tooling.tools import Tool
-from .transcripts import Transcript
-from .values import FunctionResult, ToolCall
+from ..errors import ApprovalError, ToolError
+from ..state_updates import StateUpdate
+from ..streams import MessageStream
+from ..tooling.approvals import Approvals, current_approvals, wait_at
+from ..tooling.contexts import TurnState
+from ..tooling.pending_calls import Approve, Decision, PendingCall, Reject, needed
+from ..tooling.toolboxes import Toolbox
+from ..tooling.tools import Tool
+from ..transcripts import Transcript
+from ..values import FunctionResult, ToolCall
+from ..waiting.paused_calls import PausedCall
+from ..waiting.paused_notes import PausedNotes
+from ..waiting.paused_turns import PausedTurn
 
 __all__ = ["GatedCalls"]
 

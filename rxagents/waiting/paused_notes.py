@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ..state_updates import StateUpdate
+from ..streams import MessageStream
+from ..tooling.approvals import Approvals
+from ..tooling.contexts import TurnState
+from ..transcripts import Transcript
 from .paused_calls import PausedCall
 from .paused_turns import PREFIX, PausedTurn, since_question, void_turns
-from .state_updates import StateUpdate
-from .streams import MessageStream
-from .tooling.approvals import Approvals
-from .tooling.contexts import TurnState
-from .transcripts import Transcript
 
 __all__ = ["PausedNotes"]
 

@@ -12,18 +12,18 @@ from typing import Any, Protocol
 
 from reactivex import Observable
 
-from .blocks import Block, Scope
-from .engine.bridges import forward
-from .engine.emitters import just
-from .errors import MaxHandoffsError
+from ..blocks import Block, Scope
+from ..engine.bridges import forward
+from ..engine.emitters import just
+from ..errors import MaxHandoffsError
+from ..participants import Emit, until_ended
+from ..replays import Replay
+from ..state_updates import StateUpdate
+from ..strategies.readings import read
+from ..transcripts import Item, Transcript
+from ..waiting.paused_turns import paused_agents
 from .handoff_trails import trail
 from .handoffs import Handed, Handoff
-from .participants import Emit, until_ended
-from .paused_turns import paused_agents
-from .replays import Replay
-from .state_updates import StateUpdate
-from .strategies.readings import read
-from .transcripts import Item, Transcript
 
 __all__ = ["HandsOver", "Part", "TurnHandedOver"]
 

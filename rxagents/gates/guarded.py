@@ -8,18 +8,18 @@ from typing import Any, Self
 
 from reactivex import Observable
 
-from .blocks import Block, Scope
-from .engine.bridges import forward, from_async
-from .engine.emitters import Emitter, just
-from .errors import ConfigurationError
-from .gates.checking import Check, check_check, name_of
-from .gates.rules import Rule
-from .gates.windows import Window, check_window
+from ..blocks import Block, Scope
+from ..engine.bridges import forward, from_async
+from ..engine.emitters import Emitter, just
+from ..errors import ConfigurationError
+from ..operators._gate import kept
+from ..participants import Emit, Participant, hear
+from ..state_updates import StateUpdate
+from ..transcripts import Item, Transcript
+from .checking import Check, check_check, name_of
 from .guarded_turns import Guard, GuardedTurn, OnTrip
-from .operators._gate import kept
-from .participants import Emit, Participant, hear
-from .state_updates import StateUpdate
-from .transcripts import Item, Transcript
+from .rules import Rule
+from .windows import Window, check_window
 
 __all__ = ["guard_input", "guard_output"]
 

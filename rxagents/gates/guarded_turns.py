@@ -8,17 +8,17 @@ from typing import Literal, TypeAlias
 
 from reactivex.disposable import CompositeDisposable
 
-from .blocks import Scope
-from .engine.inlets import listen
-from .engine.loops import dropped
-from .engine.sinks import Sink
-from .gates.checking import Check, Checking, Verdict
-from .gates.rules import FILTERED, failure, stopping, tripped
-from .operators._twins import replaced
-from .state_updates import StateUpdate
-from .streams import MessageStream
-from .transcripts import Item, Transcript
-from .values import Message
+from ..blocks import Scope
+from ..engine.inlets import listen
+from ..engine.loops import dropped
+from ..engine.sinks import Sink
+from ..operators._twins import replaced
+from ..state_updates import StateUpdate
+from ..streams import MessageStream
+from ..transcripts import Item, Transcript
+from ..values import Message
+from .checking import Check, Checking, Verdict
+from .rules import FILTERED, failure, stopping, tripped
 
 __all__ = ["Guard", "GuardedTurn", "OnTrip"]
 

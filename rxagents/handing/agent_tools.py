@@ -7,20 +7,20 @@ from typing import Annotated, Any, Literal, Protocol
 
 from reactivex import Observable
 
-from .asking.hearing import until_ended
-from .blocks import Block
-from .engine.bridges import forward
-from .engine.emitters import just
-from .errors import AgentError, ConfigurationError
+from ..asking.hearing import until_ended
+from ..blocks import Block
+from ..engine.bridges import forward
+from ..engine.emitters import just
+from ..errors import AgentError, ConfigurationError
+from ..mended_blocks import MendedBlock, described, mended
+from ..places import raisable
+from ..tooling.contexts import Context, is_hidden
+from ..tooling.tool_results import encoded
+from ..tooling.tools import Tool
+from ..transcripts import Item, Transcript
+from ..values import Message, UserMessage
+from ..walks import last_message
 from .handoff_trails import trail
-from .mended_blocks import MendedBlock, described, mended
-from .places import raisable
-from .tooling.contexts import Context, is_hidden
-from .tooling.tool_results import encoded
-from .tooling.tools import Tool
-from .transcripts import Item, Transcript
-from .values import Message, UserMessage
-from .walks import last_message
 
 __all__ = ["AgentTool", "Hears"]
 

@@ -7,16 +7,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Annotated, Any
 
-from .checks import is_id
-from .errors import ConfigurationError
-from .participants import Participant
-from .strategies.readings import ReadingStrategy, check_strategy
-from .tooling.contexts import Context
-from .tooling.pending_calls import Approval
-from .tooling.tool_results import encoded
-from .tooling.toolboxes import Toolbox
-from .tooling.tools import Tool
-from .values import ToolCall
+from ..checks import is_id
+from ..errors import ConfigurationError
+from ..participants import Participant
+from ..strategies.readings import ReadingStrategy, check_strategy
+from ..tooling.contexts import Context
+from ..tooling.pending_calls import Approval
+from ..tooling.tool_results import encoded
+from ..tooling.toolboxes import Toolbox
+from ..tooling.tools import Tool
+from ..values import ToolCall
 
 __all__ = ["Handed", "Handoff", "as_handoff", "handed_before", "transfer_tool"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .tooling.pending_calls import Approve, Decision, PendingCall, Reject
+from ..tooling.pending_calls import Approve, Decision, PendingCall, Reject
 
 __all__ = ["PausedCall"]
 

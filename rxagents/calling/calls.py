@@ -8,16 +8,16 @@ from contextvars import copy_context
 from functools import partial
 from typing import Any
 
+from ..engine.limits import Limit
+from ..engine.loops import dropped, hop, is_on
+from ..participants import Emit
+from ..streams import MessageStream
+from ..tooling.contexts import Context, TurnState
+from ..tooling.toolboxes import Toolbox
+from ..transcripts import Item
+from ..values import FunctionResult, ToolCall, delta
 from .early_calls import EarlyCalls
-from .engine.limits import Limit
-from .engine.loops import dropped, hop, is_on
 from .gated_calls import GatedCalls
-from .participants import Emit
-from .streams import MessageStream
-from .tooling.contexts import Context, TurnState
-from .tooling.toolboxes import Toolbox
-from .transcripts import Item
-from .values import FunctionResult, ToolCall, delta
 
 __all__ = ["Calls"]
 

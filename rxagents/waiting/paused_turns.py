@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .assembly import TAKEN_BACK
+from ..assembly import TAKEN_BACK
+from ..state_updates import StateUpdate
+from ..strategies.updates import Update
+from ..tooling.pending_calls import Decision
+from ..transcripts import Transcript
+from ..values import Delta, FunctionResult, Message, ToolCall, delta, message_from
 from .paused_calls import PausedCall
-from .state_updates import StateUpdate
-from .strategies.updates import Update
-from .tooling.pending_calls import Decision
-from .transcripts import Transcript
-from .values import Delta, FunctionResult, Message, ToolCall, delta, message_from
 
 __all__ = [
     "PREFIX",

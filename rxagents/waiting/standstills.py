@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from .blocks import Scope
-from .replays import Replay
-from .runs import Run
-from .tooling.approvals import Approvals
+from ..blocks import Scope
+from ..replays import Replay
+from ..runs import Run
+from ..tooling.approvals import Approvals
 
 __all__ = ["Standstill"]
 

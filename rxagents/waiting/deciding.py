@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .sessions import Session
-from .tooling.pending_calls import Approve, PendingCall, Reject
+from ..sessions import Session
+from ..tooling.pending_calls import Approve, PendingCall, Reject
 
 __all__ = ["Deciding"]
 

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from .engine.loops import dropped
-from .values import FunctionResult, ToolCall
+from ..engine.loops import dropped
+from ..values import FunctionResult, ToolCall
 
 __all__ = ["EarlyCalls"]
 

@@ -1,0 +1,1 @@
+"""Running the tool calls of a turn: side by side, early, or once they are approved."""
