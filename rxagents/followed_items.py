@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from itertools import compress
+from operator import not_
+from typing import Any
 
 from .replays import Replay
 from .transcripts import Item, Transcript
@@ -20,12 +22,16 @@ class Followed:
         folded: What there was before.
     """
 
-    __slots__ = ("_driven", "_folded", "_folding", "_open")
+    __slots__ = ("_driven", "_folded", "_folding", "_open", "_passed", "_passed_by", "_whole")
 
     def __init__(self, folded: Transcript) -> None:
         self._folded = folded
         self._open: list[Item] = []
         self._driven: set[Item] | None = None
+        # what `whole` came to, after how many of those that are followed, and which of them were open
+        self._whole: Transcript | None = None
+        self._passed = 0
+        self._passed_by: tuple[Replay[Any], ...] = ()
         self._folding = threading.Lock()
 
     def add(self, item: Item, driven: bool = False) -> None:
@@ -63,16 +69,26 @@ class Followed:
     @property
     def transcript(self) -> Transcript:
         """What all of it has come to so far."""
-        return self._with(lambda items: items)
+        with self._folding:
+            return self._take_over().fold_all(list(self._open))
 
     @property
     def whole(self) -> Transcript:
-        """What all of it has come to, without what is still open."""
-        return self._with(lambda items: filter(_has_ended, items))
-
-    def _with(self, chosen: Callable[[list[Item]], Iterable[Item]]) -> Transcript:
+        """What all of it has come to, without what is still open. Asked again, it goes on from there."""
         with self._folding:
-            return self._take_over().fold_all(chosen(list(self._open)))
+            folded = self._take_over()
+            if self._whole is None or any(item.ended for item in self._passed_by):
+                # one that stands before what was folded behind it
+                self._whole, self._passed, self._passed_by = folded, 0, ()
+            coming = self._open[self._passed :]
+            while coming and not _has_ended(coming[-1]):
+                coming.pop()
+            if coming:
+                is_open = [not _has_ended(item) for item in coming]
+                self._whole = self._whole.fold_all(compress(coming, map(not_, is_open)))
+                self._passed += len(coming)
+                self._passed_by = (*self._passed_by, *compress(coming, is_open))
+            return self._whole
 
     def _take_over(self) -> Transcript:
         # what one thread takes over, no other may cut off
@@ -84,6 +100,9 @@ class Followed:
             ended = self._open[:count]
             self._folded = self._folded.fold_all(ended)
             del self._open[:count]
+            self._passed -= count
+            if self._passed <= 0:
+                self._whole, self._passed_by = None, ()
             if self._driven is not None:
                 self._driven.difference_update(item for item in ended if isinstance(item, Replay))
                 self._driven = self._driven or None  # thousands of conversations may be idle

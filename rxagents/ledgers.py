@@ -118,7 +118,7 @@ class Ledger:
         ledger.messages = self.messages[:messages]
         ledger.instructions = list(self.instructions)
         ledger._forget_instructions()
-        ledger.log = self.log[:log]
+        ledger.log = list(self.log[:log])
         ledger.folds = self.folds[:folds]
         # of the newest version in one piece, since whoever replaces messages copies at each turn
         newest = folds == len(self.folds)

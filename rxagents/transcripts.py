@@ -24,6 +24,7 @@ from .values import Message, Usage
 __all__ = ["Item", "Transcript", "counts"]
 
 Item = Any  # MessageStream | Block | StateUpdate | Transcript
+_NONE: tuple[Mapping[str, Any], Usage] = (MappingProxyType({}), Usage())
 
 
 class Transcript(Sequence[Message]):
@@ -243,9 +244,6 @@ class Transcript(Sequence[Message]):
         twin._said, twin._logged, twin._folds = self._said, self._logged, self._folds
         twin.variables, twin.usage = self.variables, self.usage
         return twin
-
-
-_NONE: tuple[Mapping[str, Any], Usage] = (MappingProxyType({}), Usage())
 
 
 def _refolded(folds: list[Fold]) -> Transcript:

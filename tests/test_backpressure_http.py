@@ -10,12 +10,15 @@ from contextlib import asynccontextmanager, suppress
 from types import SimpleNamespace as NS
 from typing import Any
 
+import httpx2
 import pytest
 from openai import AsyncOpenAI, DefaultAioHttpClient
 
-from rxagents import Agent, MessageStream, OpenAILLM, Sequence, Workflow, agent, say
+from rxagents import Agent, Completion, MessageStream, OpenAILLM, Sequence, Workflow, agent, say
+from rxagents.engine.demands import demanded_by
 from rxagents.engine.loops import shared_loop
-from rxagents.llm.http_answers import PIECE, _pieces
+from rxagents.engine.mailboxes import Mailbox
+from rxagents.llm.http_answers import PIECE, _pieces, read_answer
 from rxagents.llm.still_sockets import left_alone
 from rxagents.operators import messages, text
 from rxagents.participants import Participant
@@ -339,6 +342,36 @@ def test_where_aiohttp_is_made_otherwise_it_is_left_as_it_is(response: Any) -> N
         pass
 
 
+def test_however_much_a_transport_reads_at_once_little_of_it_comes_ahead_of_the_reader() -> None:
+    class Decoder:
+        done = False
+        completion = Completion()
+        fed = 0
+
+        def feed(self, chunk: bytes, emit: Any) -> None:
+            self.fed += len(chunk)
+
+    async def run() -> None:
+        decoder: Any = Decoder()
+        full: Mailbox[int] = Mailbox(lambda: None, 1)
+        full.put(1)
+        body = b"data: {}\n\n" * 100_000
+        with demanded_by(full):
+            response = httpx2.Response(200, content=_once(body))
+            reading = asyncio.ensure_future(read_answer(response, decoder, lambda _: None))
+        for _ in range(9):
+            await asyncio.sleep(0)
+        assert 0 < decoder.fed <= PIECE
+        reading.cancel()
+        await asyncio.wait([reading])
+
+    asyncio.run(run())
+
+
+async def _once(body: bytes) -> AsyncIterator[bytes]:
+    yield body
+
+
 # --- other ways to the wire
 
 
@@ -403,8 +436,8 @@ def test_two_readers_of_one_message_on_two_loops() -> None:
 def test_a_thread_that_leaves_its_loop_in_mid_stream_ends_the_run() -> None:
     with OpenAIServer([ENDLESS]) as server:
         workflow = Workflow(Agent("bot", OpenAILLM("m", base_url=server.base_url, api_key="any")))
-        for mark, _ in workflow.run_stream("go", buffer=5):
-            if mark == "delta":
+        for mark, content in workflow.run_stream("go", buffer=5):
+            if mark == "delta" and content["content"]:  # what has said nothing is not kept
                 break
         assert workflow.conversation[-1].finish_reason == "interrupted"
         assert server.requests[0].wait_closed(WAIT)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import reactivex as rx
+from reactivex.disposable import Disposable
 from reactivex.subject import Subject
 
 from rxagents import Agent, ConfigurationError, MessageStream, ScriptedLLM, Workflow
@@ -22,7 +23,7 @@ from rxagents.engine.inlets import listen
 from rxagents.engine.loops import shared_loop
 from rxagents.engine.mailboxes import Mailbox
 from rxagents.engine.sinks import Sink
-from rxagents.engine.steps import stepped
+from rxagents.engine.steps import stepped, when_wanted
 from rxagents.engine.sync_items import SyncItems
 from rxagents.reader_demands import ReaderDemand
 from rxagents.replays import Replay
@@ -86,6 +87,14 @@ def test_a_mailbox_is_shut_when_full_and_opens_when_half_of_it_was_taken() -> No
     assert box.wanted
     box.put(5)
     assert not box.wanted
+
+
+def test_one_that_another_thread_has_emptied_in_the_meantime_is_not_full() -> None:
+    box: Mailbox[int] = Mailbox(lambda: None, 2)
+    box.put(1)
+    box.take()
+    box._is_full = True  # as `put` finds it, after which that thread took all
+    assert box.wanted
 
 
 def test_a_mailbox_for_one_item() -> None:
@@ -152,6 +161,50 @@ def test_who_watches_from_another_loop_is_told_there() -> None:
     assert asyncio.run(run())
 
 
+def test_who_has_left_is_not_told_what_was_on_its_way_from_another_thread() -> None:
+    told: list[int] = []
+
+    async def run() -> None:
+        watchers = Watchers()
+        watching = watchers.add(lambda: told.append(1))
+        teller = threading.Thread(target=watchers.tell)
+        teller.start()
+        teller.join()
+        watching.dispose()
+        await asyncio.sleep(0)
+
+    asyncio.run(run())
+    assert told == []
+
+
+def test_who_tells_nobody_is_not_told() -> None:
+    def test() -> None:
+        watchers, behind = Watchers(), Watchers()
+        told: list[int] = []
+        watchers.add(lambda: told.append(1), behind)
+        watchers.tell()
+        assert told == []
+        behind.add(lambda: None)
+        watchers.tell()
+        assert told == [1]
+
+    run_on_a_loop(test)
+
+
+def test_what_becomes_wanted_while_it_is_being_watched_is_gone_on_with() -> None:
+    class Opening(Valve):
+        def watch(self, callback: Callable[[], None], cares: Watchers | None = None) -> Any:
+            self._wanted = True  # in another thread: before it was watched, and so it is told to nobody
+            return super().watch(callback, cares)
+
+    def test() -> None:
+        resumed: list[int] = []
+        when_wanted(Opening(), lambda: Disposable(resumed.append(1)))
+        assert resumed == [1]
+
+    run_on_a_loop(test)
+
+
 def test_granted_waits_for_another_thread() -> None:
     async def run() -> None:
         box: Mailbox[int] = Mailbox(lambda: None, 1)
@@ -163,6 +216,20 @@ def test_granted_waits_for_another_thread() -> None:
         assert box.wanted
 
     asyncio.run(run())
+
+
+def test_one_whose_iterator_was_dropped_in_a_thread_holds_nobody_up() -> None:
+    reader = SyncItems(Emitter[int](lambda sink: sink.on_next(1)), shared_loop(), buffer=1)
+    assert next(reader) == 1
+    box = reader._box
+    box.put(2)
+    assert not box.wanted
+    del reader
+    gc.collect()
+    heard = threading.Event()
+    shared_loop().call_soon_threadsafe(heard.set)
+    assert heard.wait(10)
+    assert box.wanted
 
 
 # --- where it comes from, and where it goes
@@ -285,6 +352,19 @@ def test_who_hears_everything_tells_its_reader_in_his_own_demand() -> None:
     assert all(isinstance(demand, Mailbox) for demand in told)
 
 
+def test_a_witness_is_called_in_the_demand_of_whoever_asked_for_it() -> None:
+    seen: list[Demand | None] = []
+
+    def test() -> None:
+        replay, valve = Replay[int](rx.never()), Valve()
+        with demanded_by(valve):
+            replay.on_end(lambda _: seen.append(current_demand()))
+        replay.interrupt()
+        assert seen == [valve]
+
+    run_on_a_loop(test)
+
+
 # --- of many, one is enough
 
 
@@ -354,6 +434,57 @@ def test_a_hold_fetches_one_buffer_of_what_nobody_reads_and_all_of_it_when_someb
             tokens.on_next("a")
 
     asyncio.run(test())
+
+
+def test_a_hold_that_waits_for_nothing_fetches_no_second_buffer_of_what_nobody_reads() -> None:
+    def test() -> None:
+        tokens: Subject[str] = Subject()
+        stream = MessageStream(tokens)
+        held(stream, Valve(wanted=True))
+        for _ in range(BUFFER):
+            tokens.on_next("a")
+            assert stream._demand.wanted == (stream.length < BUFFER)
+
+    run_on_a_loop(test)
+
+
+def test_who_reads_it_from_within_it_is_no_reader_beside_whom_others_have_to_wait() -> None:
+    def test() -> None:
+        stream = MessageStream(rx.never())
+        held(stream, Valve(wanted=True))
+        subscribed(stream, stream._demand)
+        assert stream._demand.wanted
+
+    run_on_a_loop(test)
+
+
+@pytest.mark.parametrize("held_first", [True, False])
+def test_one_that_reads_and_holds_is_asked_as_a_reader(held_first: bool) -> None:
+    """By two ways, of which one asks only whether he waits."""
+
+    def test() -> None:
+        valve, outer = Valve(wanted=True), MessageStream(rx.never())
+        read, kept = MessageStream(rx.never()), MessageStream(rx.never())
+        subscribed(read, valve)
+        subscribed(kept, Valve())
+        held(kept, valve)
+        for way in (kept, read) if held_first else (read, kept):
+            subscribed(outer, way._demand)
+        assert not kept._demand.wanted
+        assert outer._demand.wanted
+
+    run_on_a_loop(test)
+
+
+def test_a_replay_that_is_read_and_held_for_the_same_one_is_asked_as_it_is_read() -> None:
+    def test() -> None:
+        outer, inner = MessageStream(rx.never()), MessageStream(rx.never())
+        subscribed(inner, Valve(wanted=True))
+        subscribed(outer, inner._demand)
+        held(outer, inner._demand)
+        assert outer._demand.wanted
+
+    run_on_a_loop(test)
 
 
 def test_without_readers_it_is_as_whoever_started_it_wants_it() -> None:
@@ -479,6 +610,28 @@ def test_an_iterator_steps_while_more_is_wanted() -> None:
         assert len(came) == 100
         assert closed == [True]
         subscription.dispose()
+
+    asyncio.run(run())
+
+
+def test_an_async_iterable_is_not_begun_before_anything_is_wanted() -> None:
+    begun: list[int] = []
+
+    async def numbers() -> AsyncIterator[int]:
+        begun.append(1)
+        yield 1
+
+    async def run() -> None:
+        valve = Valve()
+        with demanded_by(valve):
+            from_async_iterable(numbers()).subscribe(lambda _: None)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert begun == []
+        valve.turn(True)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert begun == [1]
 
     asyncio.run(run())
 

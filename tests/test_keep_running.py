@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from rxagents import Agent, OpenAILLM, Run, ScriptedLLM, Sequence, Workflow, WorkflowBusyError, say
+from rxagents.engine.demands import demanded_by
+from rxagents.engine.mailboxes import Mailbox
 from rxagents.operators import messages, shared, text
 from rxagents.testing import Marbles, OpenAIServer, Paused, Stalled
 
@@ -100,6 +102,21 @@ def test_it_begins_at_once_and_ends_by_itself_if_nobody_comes(marbles: Marbles) 
         it = workflow().start("go", keep_running=False)
         await asyncio.sleep(10)
         assert it.result == "done"
+
+    marbles.run(run())
+
+
+@pytest.mark.parametrize("keep_running", [True, False])
+def test_a_run_that_is_started_by_one_who_serves_a_busy_reader_does_not_wait_for_that_one(
+    marbles: Marbles, keep_running: bool
+) -> None:
+    async def run() -> None:
+        full: Mailbox[int] = Mailbox(lambda: None, 1)
+        full.put(1)
+        with demanded_by(full):
+            started = Workflow(Agent("bot", ScriptedLLM(["one two"]))).start("go", keep_running=keep_running)
+        await asyncio.sleep(1)
+        assert started.result == "done"
 
     marbles.run(run())
 

@@ -15,7 +15,10 @@ from reactivex.subject import Subject
 
 from rxagents import Agent, ConfigurationError, MessageStream, OpenAILLM, ScriptedLLM, Workflow, say, stream
 from rxagents.engine.async_items import AsyncItems
+from rxagents.engine.demands import current_demand, demanded_by
+from rxagents.engine.emitters import Emitter
 from rxagents.engine.loops import shared_loop
+from rxagents.engine.mailboxes import Mailbox
 from rxagents.engine.sync_items import SyncItems
 from rxagents.operators import coalesced, deltas, latest, markers, sampled, text
 from rxagents.testing import Endless, Marbles, OpenAIServer
@@ -110,6 +113,22 @@ def test_what_is_read_behind_a_view_is_read_at_the_pace_of_its_reader(marbles: M
 
 
 @pytest.mark.parametrize("view", VIEWS)
+def test_a_view_demands_everything(marbles: Marbles, view: Any) -> None:
+    async def run() -> None:
+        seen: list[Any] = []
+
+        def start(sink: Any) -> None:
+            seen.append(current_demand())
+            sink.on_next("a")
+            sink.on_completed()
+
+        assert [item async for item in AsyncItems(Emitter(start).pipe(view()), buffer=1)] == ["a"]
+        assert seen == [None]
+
+    marbles.run(run())
+
+
+@pytest.mark.parametrize("view", VIEWS)
 def test_leaving_a_view_leaves_its_source(marbles: Marbles, view: Any) -> None:
     async def run() -> None:
         message = MessageStream(rx.interval(0.25).pipe(ops.map(str)))
@@ -172,6 +191,30 @@ def joined(*items: Any) -> list[Any]:
         return [item async for item in reader]
 
     return asyncio.run(run())
+
+
+def test_what_comes_when_the_reader_has_just_asked_does_not_overtake_what_waits(marbles: Marbles) -> None:
+    """He asks in another thread: his word for it is on its way, as are the items."""
+
+    class Asking(Mailbox[Any]):
+        asks = False
+
+        @property
+        def idle(self) -> bool:
+            return self.asks
+
+    async def run() -> None:
+        source: Subject[str] = Subject()
+        box: Asking = Asking(lambda: None)
+        with demanded_by(box):
+            source.pipe(coalesced()).subscribe(box.put)
+        await told(source, "a", "b")
+        box.asks = True
+        await told(source, "c")
+        source.on_completed()
+        assert "".join(box.items) == "abc"
+
+    marbles.run(run())
 
 
 def test_strings_are_joined() -> None:

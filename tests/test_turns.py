@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import gc
 import json
+import random
 import sys
 import threading
 import weakref
@@ -515,7 +516,7 @@ def test_the_source_may_emit_on_any_thread() -> None:
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_thousands_of_inputs_at_once_are_no_recursion(policy: Any) -> None:
-    number = 1_200
+    number = 600
     conversation = Conversation()
 
     def push(observer: Any, scheduler: Any) -> None:
@@ -571,6 +572,78 @@ def test_a_feedback_loop_takes_no_stack_and_a_turn_costs_the_same_however_long_i
     assert len(conversation) == 2 * number
     early, late = calls[1] - calls[0], calls[-1] - calls[-2]
     assert late < 1.02 * early
+
+
+def test_a_turn_costs_the_same_however_many_have_ended_behind_one_that_runs_on() -> None:
+    number = 60
+    calls: list[int] = []
+    source: rx.Subject[str] = rx.Subject()
+    conversation = Conversation()
+    made = 0
+
+    def bot(heard: rx.Observable[Any]) -> rx.Observable[Any]:
+        last = ops.map(lambda said: rx.never() if said[-1].text == "wait" else rx.of("x"))
+        return heard.pipe(last, ops.map(MessageStream))
+
+    def count(frame: object, event: str, argument: object) -> None:
+        nonlocal made
+        made += event == "call"
+
+    async def main() -> None:
+        live = source.pipe(turns(bot, "merge", conversation=conversation)).subscribe()
+        for word in ("wait", "wait", *["go"] * number):
+            before = made
+            source.on_next(word)
+            await asyncio.sleep(1)
+            calls.append(made - before)
+        live.dispose()
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        with VirtualClock() as clock:
+            clock.run(main())
+    finally:
+        sys.setprofile(before)
+    assert len(conversation) == 2 + 2 * number
+    assert calls[-1] < 1.02 * calls[5]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_in_whatever_order_turns_end_they_are_heard_in_that_in_which_they_began(seed: int) -> None:
+    chance = random.Random(seed)
+
+    async def main() -> None:
+        conversation = Conversation()
+        begun: list[MessageStream] = []
+        for at in range(30):
+            begun.append(MessageStream(rx.concat(rx.of(str(at)), rx.never())))
+            conversation.follow(begun[-1])
+            hold = begun[-1].hold()
+            await asyncio.sleep(0)
+            for each in chance.sample(begun, min(len(begun), chance.randrange(3))):
+                each.interrupt()
+            if chance.random() < 0.2:
+                _ = conversation.settled
+            ended = [each.result.text for each in begun if each.result is not None and each.result.text]
+            assert [message.text for message in conversation.whole] == ended
+        assert len(ended) > 5
+        for each in begun:
+            each.interrupt()
+        hold.dispose()
+
+    with VirtualClock() as clock:
+        clock.run(main())
+
+
+def test_what_ends_late_is_heard_in_its_place(marbles: Marbles) -> None:
+    source = marbles.hot("  a-b-c---d-----e|")
+    llm = marbles.llm("     -----A|", "B|", "-------C|", "D|", "E|")
+    live = source.pipe(turns(Agent("bot", llm), "merge"), text(order="arrival"))
+    marbles.expect(live).to_be("--B--A--D--C--E|")
+    marbles.flush()
+    assert contents(llm.requests[3]) == ["a", "A", "b", "B", "d"]
+    assert contents(llm.requests[4]) == ["a", "A", "b", "B", "c", "C", "d", "D", "e"]
 
 
 async def _last(source: rx.Observable[Any]) -> Any:

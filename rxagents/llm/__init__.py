@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .azure_chat import AzureOpenAILLM
     from .openai_chat import OpenAILLM
 else:
-    # Their client takes as much memory and time to import as all the rest: who asks other models goes without.
+    # Their client takes as much memory and time to import as all the rest together.
     _SERVED = {"AzureOpenAILLM": "azure_chat", "OpenAILLM": "openai_chat"}
 
     def __getattr__(name):

@@ -45,7 +45,6 @@ class LiveTurns(abc.DisposableBase):
         "_context",
         "_conversation",
         "_cut_before",
-        "_ended",
         "_fails",
         "_last_word",
         "_left",
@@ -73,7 +72,6 @@ class LiveTurns(abc.DisposableBase):
         self._fails = fails
         # a live source is pushed from anywhere: what holds for the turns is what held at the subscription
         self._context = copy_context()
-        self._ended: Transcript | None = None
         self._open: dict[LiveTurn, None] = {}
         # lists, since thousands of conversations may be idle: an empty deque is twelve times as large
         self._arrived: list[Any] = []
@@ -149,7 +147,6 @@ class LiveTurns(abc.DisposableBase):
     def _after(self, turn: LiveTurn, error: Exception | None) -> None:
         self._open.pop(turn, None)
         self._open = self._open or {}  # a dict keeps the room of what it had
-        self._ended = None
         _ = self._conversation.settled  # takes the turn over, whose items nobody needs any more
         if self._left:
             return
@@ -171,9 +168,7 @@ class LiveTurns(abc.DisposableBase):
         return self._conversation.transcript
 
     def _what_has_ended(self, turn: LiveTurn) -> Transcript:
-        if self._ended is None:
-            self._ended = self._conversation.whole
-        return self._ended.fold_all(turn.items)
+        return self._conversation.whole.fold_all(turn.items)
 
     # -- the end
 
