@@ -18,6 +18,9 @@ class Attended:
     _unread = 0
     """How many items there are that its source had no need to run ahead for, if nobody reads them."""
 
+    _runs_ahead = False
+    """Whether these may become more."""
+
     def __init__(self) -> None:
         super().__init__()
         self._readers: tuple[Any, ...] = ()

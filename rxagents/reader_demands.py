@@ -30,6 +30,8 @@ class Read(Protocol):
     def _started_for(self) -> Demand | None: ...
     @property
     def _unread(self) -> int: ...
+    @property
+    def _runs_ahead(self) -> bool: ...
 
 
 class ReaderDemand(Demand):
@@ -109,7 +111,8 @@ class ReaderDemand(Demand):
     @property
     def fleeting(self) -> bool:
         """Whether this may become different by itself."""
-        return bool(self._replay._holds) and 0 < self._replay._unread < BUFFER
+        replay = self._replay
+        return replay._runs_ahead and bool(replay._holds) and replay._unread < BUFFER
 
     def _is_allowed(self) -> bool:
         if self._replay._unread < self._allowed:
@@ -138,6 +141,7 @@ class _Ended:
     _readers: tuple[Any, ...] = ()
     _holds: tuple[Demand | None, ...] = ()
     _unread = 0
+    _runs_ahead = False
 
     def __init__(self, started_for: Demand | None) -> None:
         self._started_for = started_for

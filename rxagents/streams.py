@@ -54,6 +54,7 @@ class MessageStream(Replay[Delta | FunctionResult]):
     """
 
     is_void = False
+    _runs_ahead = True
 
     def __init__(
         self,

@@ -512,6 +512,25 @@ def test_a_tool_that_streams_is_pulled_and_its_timeout_stands_still(marbles: Mar
     marbles.run(run())
 
 
+def test_the_time_that_a_tool_has_left_is_as_much_as_before_the_pause(marbles: Marbles) -> None:
+    async def run() -> None:
+        async def dig() -> AsyncIterator[int]:
+            for number in range(30):
+                yield number
+                await asyncio.sleep(0.125)
+
+        llm = ScriptedLLM([Call("dig"), "Done"])
+        bot = Agent("bot", llm, tools=[Tool(dig, timeout=5)])
+        came: list[Marker] = []
+        async for marker in Workflow(bot).arun_stream("go", buffer=1):
+            came.append(marker)
+            if len(came) == 20:
+                await asyncio.sleep(1000)
+        assert [content["result"] for mark, content in came if mark == "function_result"] == ["29"]
+
+    marbles.run(run())
+
+
 def test_the_timeout_of_a_tool_counts_while_somebody_waits(marbles: Marbles) -> None:
     async def run() -> None:
         async def dig() -> AsyncIterator[str]:

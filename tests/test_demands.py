@@ -437,15 +437,18 @@ def test_a_hold_fetches_one_buffer_of_what_nobody_reads_and_all_of_it_when_someb
 
 
 def test_a_hold_that_waits_for_nothing_fetches_no_second_buffer_of_what_nobody_reads() -> None:
-    def test() -> None:
+    async def run() -> None:
         tokens: Subject[str] = Subject()
         stream = MessageStream(tokens)
         held(stream, Valve(wanted=True))
         for _ in range(BUFFER):
+            assert stream._demand.wanted
             tokens.on_next("a")
-            assert stream._demand.wanted == (stream.length < BUFFER)
+        for _ in range(3):  # nor with any turn of the loop
+            assert not stream._demand.wanted
+            await asyncio.sleep(0)
 
-    run_on_a_loop(test)
+    asyncio.run(run())
 
 
 def test_who_reads_it_from_within_it_is_no_reader_beside_whom_others_have_to_wait() -> None:

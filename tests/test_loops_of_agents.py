@@ -29,6 +29,7 @@ from rxagents import (
     as_agent,
     say,
 )
+from rxagents.llm.wire import CUT_OFF
 from rxagents.operators import markers, text, transcript, until
 from rxagents.testing import Marbles, OpenAIServer
 from tests.team_views import QUITTER, RESPONSE, STOPPER, only
@@ -215,7 +216,10 @@ def test_a_step_that_was_cut_is_heard_and_it_goes_on(marbles: Marbles) -> None:
     both = say("q").pipe(Loop("again", cut, max_turns=2), markers(), only("interrupted", "response"))
     marbles.expect(both).to_be("                     --(ir|)", i=("interrupted", ANY), r=RESPONSE)
     marbles.flush()
-    assert llm.requests[1].messages[-1] == {"role": "assistant", "content": "a", "name": "x"}
+    assert llm.requests[1].messages[-2:] == (
+        {"role": "assistant", "content": "a", "name": "x"},
+        {"role": "system", "content": CUT_OFF},
+    )
 
 
 def test_disposing_it_cancels_the_step(marbles: Marbles) -> None:

@@ -34,6 +34,7 @@ from rxagents import (
     say,
 )
 from rxagents.llm import Reply
+from rxagents.llm.wire import CUT_OFF
 from rxagents.operators import markers, text, transcript
 from rxagents.teams._plans import PlanStep, read_plan
 from rxagents.testing import Marbles, OpenAIServer, Paused
@@ -496,7 +497,7 @@ def test_what_was_interrupted_is_resumed_at_that_step() -> None:
     assert members.planned == []
     assert members.heard == {
         "a": [["q", "do a", "a1", "do b", "half", "do b", "b1", "do a"]],
-        "b": [["q", "do a", "a1", "do b", "half", "do b"]],
+        "b": [["q", "do a", "a1", "do b", "half", CUT_OFF, "do b"]],
     }
     assert workflow.conversation.variables == {"__plan:team": None}
 

@@ -358,9 +358,9 @@ def test_an_id_from_another_thread_closes_the_response_before_its_next_token() -
             select.on_completed()
 
         seen: list[str] = []
-        for mark, _ in Workflow(team).run_stream("q"):
+        for mark, content in Workflow(team).run_stream("q"):
             seen.append(mark)
-            if mark == "delta" and seen.count("delta") == 1:
+            if mark == "delta" and content["content"] == "one":
                 threading.Thread(target=change).start()
         first, second = server.requests
         assert first.wait_closed(WAIT)
