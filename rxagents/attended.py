@@ -11,7 +11,10 @@ __all__ = ["Attended"]
 
 
 class Attended:
-    """What runs for its readers and for those who hold it. To be asked and told on its loop."""
+    """What runs for its readers and for those who hold it; with neither left it is to end, unless it is kept.
+
+    To be asked and told on its loop.
+    """
 
     keeps_demands = True  # each reader is told in his own demand
 

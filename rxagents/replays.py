@@ -1,4 +1,8 @@
-"""Replay: one append-only list, a cursor for each reader, one run of the source for all of them."""
+"""Replay: one append-only list, a cursor for each reader, one run of the source for all of them.
+
+Who reads and holds it, and what they want of it, is kept by Attended; on which loop it does what it is told,
+by LoopBound. Here is its life: it starts, items come, it ends once.
+"""
 
 from __future__ import annotations
 
@@ -141,7 +145,7 @@ class Replay(Attended, LoopBound, Observable[T]):
         self._count_hold(demand)
         self._start()
 
-    def _release(self, demand: Demand | None = None) -> None:
+    def _release(self, demand: Demand | None) -> None:
         self._drop_hold(demand)
         self._cancel_if_left()
 

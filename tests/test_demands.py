@@ -14,7 +14,7 @@ import reactivex as rx
 from reactivex.disposable import Disposable
 from reactivex.subject import Subject
 
-from rxagents import Agent, ConfigurationError, MessageStream, ScriptedLLM, Workflow
+from rxagents import Agent, ChatRequest, ConfigurationError, MessageStream, ScriptedLLM, Workflow
 from rxagents.engine.async_items import AsyncItems
 from rxagents.engine.bridges import from_async_iterable
 from rxagents.engine.demands import BUFFER, Demand, Watchers, current_demand, demanded_by, until_wanted
@@ -665,6 +665,21 @@ def test_leaving_an_iterator_that_pauses_closes_it() -> None:
 
 
 # --- arguments
+
+
+@pytest.mark.parametrize("delay", [0.0, 1.0])
+def test_leaving_a_scripted_model_that_pauses_watches_no_more(delay: float) -> None:
+    async def run() -> None:
+        valve = Valve()
+        with demanded_by(valve):
+            left = ScriptedLLM(["one two"], delay=delay)(ChatRequest(())).subscribe(lambda _: None)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert valve.watchers
+        left.dispose()
+        assert not valve.watchers
+
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize("buffer", [0, -1, 1.5, True, "many"])

@@ -45,7 +45,7 @@ class Browser:
 
     def __init__(self, port: int, path: str) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=WAIT)
-        self._socket.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+        self._socket.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n".encode())
         self._lines = self._socket.makefile(encoding="utf-8", newline="\n")
 
     def events(self) -> Iterator[tuple[str, object]]:

@@ -40,7 +40,7 @@ from rxagents.testing.laws.wraps import check_wrapping
 MORE = int(os.environ.get("RXAGENTS_LAW_EXAMPLES", "0"))
 
 examples = settings(
-    max_examples=MORE or 2_000,
+    max_examples=MORE or 1_000,
     derandomize=not MORE,
     database=None,
     deadline=None,

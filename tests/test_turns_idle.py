@@ -32,6 +32,7 @@ from rxagents import Agent, turns
 from rxagents.operators import text
 
 NUMBER = int(sys.argv[1])
+gc.set_threshold(5_000, 20, 10)  # as a server does, which would look at its many objects all the time
 
 async def main():
     source, answered = rx.Subject(), 0
