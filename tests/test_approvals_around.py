@@ -37,30 +37,11 @@ from rxagents.llm import Call, Reply, ScriptedLLM
 from rxagents.operators import checkpoint, errors_as_messages, gate, limit, markers, until
 from rxagents.testing import OpenAIServer, virtual
 
+from .tills import Till
+
 PAY = Call("pay", {"amount": 5}, "c1")
 OTHER = Call("pay", {"amount": 6}, "c2")
 LOOK = Call("look", {}, "c3")
-
-
-class Till:
-    """Two tools, and what was done with them."""
-
-    def __init__(self) -> None:
-        self.done: list[str] = []
-
-    def pay(self, amount: int) -> str:
-        """Pays."""
-        self.done.append(f"pay {amount}")
-        return f"paid {amount}"
-
-    def look(self) -> str:
-        """Looks."""
-        self.done.append("look")
-        return "seen"
-
-    def bot(self, *replies: Any, id: str = "bot", **options: Any) -> Agent:
-        tools = [Tool(self.pay, approval=True), self.look]
-        return Agent(id, ScriptedLLM(replies), tools=tools, **options)
 
 
 def ids(desk: Workflow | Approvals) -> list[str]:

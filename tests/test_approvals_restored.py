@@ -34,31 +34,12 @@ from rxagents import (
 from rxagents.llm import Call, Reply, ScriptedLLM
 from rxagents.testing import OpenAIServer, virtual
 
+from .tills import Till
+
 PAY = Call("pay", {"amount": 5}, "c1")
 LOOK = Call("look", {}, "c2")
 WAITING = PendingCall("c1", "pay", "bot", {"amount": 5})
 CUT = "Error: the call was interrupted, and what it came to is not known."
-
-
-class Till:
-    """Two tools, and what was done with them."""
-
-    def __init__(self) -> None:
-        self.done: list[str] = []
-
-    def pay(self, amount: int) -> str:
-        """Pays."""
-        self.done.append(f"pay {amount}")
-        return f"paid {amount}"
-
-    def look(self) -> str:
-        """Looks."""
-        self.done.append("look")
-        return "seen"
-
-    def bot(self, *replies: Any, id: str = "bot", **options: Any) -> Agent:
-        tools = [Tool(self.pay, approval=True), self.look]
-        return Agent(id, ScriptedLLM(replies), tools=tools, **options)
 
 
 def first(till: Till, **options: Any) -> Agent:
