@@ -10,7 +10,8 @@ python examples/starlette_app.py 8000
 
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import uvicorn
 from starlette.applications import Starlette
@@ -18,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from rxagents import Agent, Workflow, WorkflowBusyError
+from rxagents import Agent, Workflow
 from rxagents.testing import demo_llm
 
 PAGE = """<!doctype html>
@@ -45,7 +46,17 @@ PAGE = """<!doctype html>
 """
 
 bot = Agent("bot", demo_llm(delay=0.02), system_message="Answer in one sentence.")
-conversations: dict[str, Workflow] = {}
+
+
+class Visitor:
+    """One visitor's conversation, and how to cut the turn that streams to the browser now."""
+
+    def __init__(self) -> None:
+        self.workflow = Workflow(bot)
+        self.cut: Callable[[], Awaitable[None]] | None = None
+
+
+visitors: defaultdict[str, Visitor] = defaultdict(Visitor)
 
 
 async def page(_: Request) -> HTMLResponse:
@@ -53,26 +64,26 @@ async def page(_: Request) -> HTMLResponse:
 
 
 async def turn(request: Request) -> Response:
-    visitor = request.query_params.get("visitor", "somebody")
-    workflow = conversations.setdefault(visitor, Workflow(bot))
+    query = request.query_params
+    visitor, question = visitors[query.get("visitor", "somebody")], query.get("say", "Hello")
 
     async def events() -> AsyncIterator[str]:
+        if visitor.cut is not None:
+            await visitor.cut()  # a new question cuts the answer to the one before
+        markers = visitor.workflow.arun_stream(question)
+        visitor.cut = markers.aclose
         # the server cancels this generator when the browser has left, and that disposes the run
-        async with workflow.arun_stream(request.query_params.get("say", "Hello")) as stream:
-            try:
-                async for mark, content in stream:
-                    yield f"event: {mark}\ndata: {json.dumps(content)}\n\n"
-            except WorkflowBusyError as busy:
-                yield f"event: error\ndata: {json.dumps({'message': str(busy)})}\n\n"
+        async with markers:
+            async for mark, content in markers:
+                yield f"event: {mark}\ndata: {json.dumps(content)}\n\n"
 
     return StreamingResponse(events(), media_type="text/event-stream", headers={"cache-control": "no-store"})
 
 
 async def said(request: Request) -> Response:
-    workflow = conversations.get(request.query_params.get("visitor", "somebody"))
-    messages = workflow.conversation.messages if workflow is not None else []
+    conversation = visitors[request.query_params.get("visitor", "somebody")].workflow.conversation
     return Response(
-        json.dumps([[message.role, message.text, message.finish_reason] for message in messages]),
+        json.dumps([[message.role, message.text, message.finish_reason] for message in conversation]),
         media_type="application/json",
     )
 

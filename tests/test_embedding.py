@@ -127,6 +127,23 @@ def test_a_browser_that_leaves_cancels_the_model_and_what_was_said_stays() -> No
         assert len(server.requests) == 3
 
 
+@pytest.mark.skipif(
+    not (find_spec("starlette") and find_spec("uvicorn")), reason="starlette and uvicorn are not installed"
+)
+def test_a_new_question_cuts_the_answer_to_the_one_before() -> None:
+    with OpenAIServer([Paused(3, "one two three four"), "Five."]) as server, web_app(server) as app:
+        first = app.asks("ann", "Count")
+        words = first.words()
+        heard = next(words) + next(words)
+        second = app.asks("ann", "Go on")
+        assert "".join(second.words()) == "Five."
+        assert list(words) == []
+        assert server.requests[0].wait_closed(WAIT)
+        assert [text for _, text, _ in app.said("ann")] == ["Count", heard, "Go on", "Five."]
+        first.leave()
+        second.leave()
+
+
 # Types into the window as a person does, and tells on stdout what it shows.
 TYPIST = """
 import sys, json, tkinter as tk

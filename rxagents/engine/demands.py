@@ -121,7 +121,7 @@ def current_demand() -> Demand | None:
     return _demand.get()
 
 
-class demanded_by:  # noqa: N801: a context manager
+class demanded_by:
     """What is subscribed to meanwhile, and every task that is made, serves this demand.
 
     Args:
