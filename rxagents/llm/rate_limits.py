@@ -30,7 +30,7 @@ def rate_limited(
     or thread. A minute is the last sixty seconds at any moment. Tokens are those that answers say they took
     (`Completion.usage`), so what is under way is not known yet: a request waits while the tokens of the
     last minute are used up. A place is given back at the end, at an error and on dispose; who leaves the
-    line has taken nothing.
+    line has taken nothing. An answer that stands still because its reader sleeps keeps its place.
 
     ```
     first    --Hi--|

@@ -57,7 +57,7 @@ def limit(
         tokens: How many tokens all model calls may take, prompts and answers.
         cost: What they may cost, in the currency of the prices.
         turns: How many turns there may be.
-        seconds: How long it may take, on the clock of the event loop.
+        seconds: How long it may take, on the clock of the event loop; also while a slow reader holds it up.
         prices: For `cost`: `{model: (in, out)}`, what a million tokens cost, where a name stands for all
             that begin with it and an unknown model is as dear as the dearest; or a function of the
             model's name, which may be None, and the Usage; where it gives no number, the run fails.
