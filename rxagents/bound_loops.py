@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 
@@ -11,7 +12,7 @@ from .errors import RunCancelledError
 __all__ = ["LoopBound"]
 
 
-class LoopBound:
+class LoopBound(ABC):
     """What belongs to one loop until it has ended: the first that is asked for, unless one was chosen."""
 
     ended: bool
@@ -22,7 +23,10 @@ class LoopBound:
 
     def _bound_loop(self) -> AbstractEventLoop:
         # setdefault is atomic: of two threads that subscribe at once, one chooses
-        return self.__dict__.get("_loop") or self.__dict__.setdefault("_loop", current_loop())  # type: ignore[no-any-return]
+        loop: AbstractEventLoop = self.__dict__.get("_loop") or self.__dict__.setdefault(
+            "_loop", current_loop()
+        )
+        return loop
 
     def _reading_loop(self) -> AbstractEventLoop:
         if not self.ended and self._bound_loop().is_closed():
@@ -42,5 +46,6 @@ class LoopBound:
         # its loop cannot bring it to an end any more, so whoever asks for it does
         self._fail(RunCancelledError("the event loop that this stream belongs to is closed"))
 
+    @abstractmethod
     def _fail(self, error: Exception) -> None:
-        raise NotImplementedError
+        """Ends it with an error."""

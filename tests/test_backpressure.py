@@ -331,18 +331,23 @@ def test_what_is_mapped_is_pulled_through(marbles: Marbles) -> None:
     marbles.run(run())
 
 
+async def pulled_in_turn(askable: Any, one: Tokens, two: Tokens) -> None:
+    """Reads two replies that come in turn: in the midst of the first, the second is a buffer ahead."""
+    came = []
+    async for word in say("go").pipe(askable, text("")).pull(buffer=10):
+        came.append(word)
+        if len(came) == 20:
+            await settled()
+            assert one.taken <= 31
+            assert two.taken <= BUFFER + 1
+    assert "".join(came) == ALL + ALL
+
+
 def test_members_that_wait_for_their_turn_run_one_buffer_ahead(marbles: Marbles) -> None:
     async def run() -> None:
         one, two = Tokens(), Tokens()
         team = Parallel("team", [Agent("one", one.model), Agent("two", two.model)], order="member")
-        came = []
-        async for word in say("go").pipe(team, text("")).pull(buffer=10):
-            came.append(word)
-            if len(came) == 20:
-                await settled()
-                assert one.taken <= 31
-                assert two.taken <= BUFFER + 1
-        assert "".join(came) == ALL + ALL
+        await pulled_in_turn(team, one, two)
 
     marbles.run(run())
 
@@ -358,14 +363,7 @@ def test_what_an_agent_asks_is_pulled_and_comes_to_its_end(marbles: Marbles) -> 
             yield a
             yield b
 
-        came = []
-        async for word in say("go").pipe(boss, text("")).pull(buffer=10):
-            came.append(word)
-            if len(came) == 20:
-                await settled()
-                assert one.taken <= 31
-                assert two.taken <= BUFFER + 1
-        assert "".join(came) == ALL + ALL
+        await pulled_in_turn(boss, one, two)
 
     marbles.run(run())
 

@@ -10,10 +10,10 @@ __all__ = ["cancelled_tasks_ended", "keep", "to_its_end"]
 
 # The loop holds its tasks weakly; a task that waits for nothing but its own subscription would be
 # collected while somebody still listens.
-_tasks: set[asyncio.Task[None]] = set()
+_tasks: set[asyncio.Task[Any]] = set()
 
 
-def keep(task: asyncio.Task[None]) -> None:
+def keep(task: asyncio.Task[Any]) -> None:
     """Keeps a task until it has ended."""
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)

@@ -79,21 +79,22 @@ class Checking(abc.DisposableBase):
 
     def begin(self, value: Any) -> None:
         """Calls the check. To be called on the loop."""
+        task: asyncio.Task[bool] | None = None
         try:
             # the check is nobody's reader: what it asks for is wanted
             with within(self._turn), demanded_by(None):
                 answer = self._check(value)
                 if isawaitable(answer):
                     self._answer = answer
-                    self._task = self._loop.create_task(_awaited(answer))
-            if self._task is None:
+                    task = self._task = self._loop.create_task(_awaited(answer))
+            if task is None:
                 self._end(_verdict(_truth(answer)))
                 return
         except Exception as error:
             self._end(self._raised(error))
             return
-        keep(self._task)  # type: ignore[arg-type]
-        self._task.add_done_callback(self._answered)
+        keep(task)
+        task.add_done_callback(self._answered)
 
     def _answered(self, task: asyncio.Task[bool]) -> None:
         if inspect.iscoroutine(self._answer):

@@ -78,14 +78,13 @@ def matcher(made_by: str, on: On) -> Callable[[Exception], bool]:
     Raises:
         ConfigurationError: It is neither types nor a predicate.
     """
-    types = on if isinstance(on, tuple) else (on,)
-    if all(isinstance(each, type) and issubclass(each, Exception) for each in types):
-        matches: Callable[[Exception], object] = lambda error: isinstance(error, types)  # type: ignore[arg-type]  # noqa: E731
-    elif callable(on) and not isinstance(on, type):
-        matches = on
-    else:
+    given = on if isinstance(on, tuple) else (on,)
+    types = tuple(each for each in given if isinstance(each, type) and issubclass(each, Exception))
+    if len(types) == len(given):
+        return lambda error: not isinstance(error, RunCancelledError) and isinstance(error, types)
+    if not callable(on) or isinstance(on, type):
         raise ConfigurationError(f"{made_by}: `on` is a type of exception, some, or a predicate, not {on!r}")
-    return lambda error: not isinstance(error, RunCancelledError) and bool(matches(error))
+    return lambda error: not isinstance(error, RunCancelledError) and bool(on(error))
 
 
 def with_others(made_by: object, error: Exception, others: Sequence[tuple[str, Exception]]) -> Exception:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from asyncio import TimerHandle
 from collections.abc import Callable
 from math import floor
@@ -74,17 +75,17 @@ class LiveView(abc.DisposableBase):
         """Whether the reader waits for the next item; one that is told is never behind."""
         return self._sink.demand is None or self._sink.demand.idle
 
+    @abstractmethod
     def take(self, item: Any) -> None:
         """Takes what comes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def hand_on(self) -> None:
         """Hands on what the reader waits for, if there is anything."""
-        raise NotImplementedError
 
+    @abstractmethod
     def hand_on_all(self) -> None:
         """Hands on all that is left, as nothing more comes."""
-        raise NotImplementedError
 
     def _reader_changed(self) -> None:
         if self._is_awaited:
