@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from .kept_deltas import Deltas, Kept
 from .values import Completion, Delta, FunctionResult, Message, Role, ToolCall, Usage
 
 __all__ = ["TAKEN_BACK", "assemble", "assemble_calls"]
@@ -48,7 +49,7 @@ def assemble_calls(deltas: Iterable[Delta], fallback_id: str = "call") -> tuple[
 
 
 def assemble(
-    items: Sequence[Delta | FunctionResult],
+    items: Sequence[Kept],
     completions: Sequence[Completion] = (),
     *,
     role: Role = "assistant",
@@ -64,7 +65,7 @@ def assemble(
     `steps`. Calls that nobody answered stay in `tool_calls`. A tool's `progress` is no part of it.
 
     Args:
-        items: The deltas, with the function results between them.
+        items: The deltas, with the function results between them; a string is mere words.
         completions: One for each model call, in order.
         role: Of the message.
         name: Of its speaker.
@@ -99,7 +100,10 @@ def assemble(
         open_round.clear()
         answered.clear()
 
-    for position, item in enumerate(items, offset):
+    words = _mere_words(items)
+    if words is not None:
+        content = words
+    for position, item in enumerate(() if words is not None else Deltas([*items]), offset):
         if isinstance(item, FunctionResult):
             if not answered:
                 calls = assemble_calls(open_round, f"{fallback_id}_{begun}")
@@ -152,6 +156,20 @@ def assemble(
         steps=tuple(steps),
         metadata=extra,
     )
+
+
+def _mere_words(items: Sequence[Kept]) -> list[str] | None:
+    """The words, where there is nothing else, as in most messages; None where there is."""
+    words = [
+        item if isinstance(item, str) else item["content"] or ""
+        for item in items
+        if isinstance(item, str) or (isinstance(item, dict) and _says_no_more(item))
+    ]
+    return words if len(words) == len(items) else None
+
+
+def _says_no_more(item: Delta) -> bool:
+    return len(item) == 4 and item["tool_calls"] is None and item["refusal"] is None
 
 
 def _without_words(step: Message) -> Message:

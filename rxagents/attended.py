@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from reactivex import abc
+
 from .engine.demands import Demand
 from .reader_demands import ReaderDemand
 
-__all__ = ["Attended"]
+__all__ = ["Attended", "Attending"]
 
 
 class Attended:
@@ -69,3 +71,19 @@ class Attended:
         self._holds.clear()
         if self._served is not None:
             self._served.ended()
+
+    def _detach(self, reader: Any) -> None:
+        self._drop_reader(reader)
+
+
+class Attending(abc.DisposableBase):
+    """One reader's attendance; disposed, it is over."""
+
+    __slots__ = ("_at", "_reader")
+
+    def __init__(self, at: Attended, reader: Any) -> None:
+        self._at = at
+        self._reader = reader
+
+    def dispose(self) -> None:
+        self._at._detach(self._reader)

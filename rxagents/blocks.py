@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 from reactivex import Observable
 
-from .engine.demands import demanded_by
+from .engine.demands import current_demand, demanded_by
 from .engine.work import defer, together
 from .places import placed
 from .replays import Replay
@@ -33,6 +33,7 @@ class Scope(Replay[Any]):
 
     name: str | None = None
     catches_stops = False
+    came: tuple[Any, int, Any] | None = None  # after which folds of which ledger it came to what; used once
 
     def __init__(self, source: Observable[Any] | None) -> None:
         super().__init__(source)
@@ -60,23 +61,28 @@ class Scope(Replay[Any]):
         return word.code
 
     def _append(self, item: Any) -> None:
+        if isinstance(item, StateUpdate):
+            self._note(item)
+            super()._append(item)
+            return
         if not isinstance(item, Replay):
-            if isinstance(item, StateUpdate):
-                self._note(item)
             super()._append(item)
             return
         # held before it is shown: a reader that leaves at the first sight of it is not the last one
-        item._on_loop(partial(item._count_hold, self._demand))
+        item._on_loop(item._count_hold, self._demand)
         super()._append(item)
         if self.ended:
             if self._was_cut:  # by a reader of this one, at the sight of the item
                 item.interrupt()
-            item._on_loop(partial(item._release, self._demand))
+            item._on_loop(item._release, self._demand)
             return
         self._open[item] = None
-        item.on_end(self._child_ended)
-        with demanded_by(self._demand):
+        item.on_end(self._child_ended, subscribes=False)
+        if current_demand() is self._served:  # as it is when this one's coroutine has made it
             item._on_loop(item._start)
+        else:
+            with demanded_by(self._demand):
+                item._on_loop(item._start)
 
     def _note(self, item: StateUpdate) -> None:
         if item.stop is not None:
@@ -86,7 +92,7 @@ class Scope(Replay[Any]):
 
     def _child_ended(self, child: Replay[Any]) -> None:
         # deferred: the child's own readers hear its end before this one acts on it
-        self._on_loop(lambda: defer(lambda: self._after_child(child)))
+        self._on_loop(defer, partial(self._after_child, child))
 
     def _after_child(self, child: Replay[Any]) -> None:
         if self.ended:
@@ -109,7 +115,7 @@ class Scope(Replay[Any]):
         if self.ended:
             self._finish(error)
             return
-        together(lambda: self._end_all(error))
+        together(self._end_all, error)
 
     def _end_all(self, error: Exception | None = None) -> None:
         self._was_cut = True
@@ -131,7 +137,7 @@ class Scope(Replay[Any]):
             self._open.clear()
             self._finish(interrupted=True)
             for child in children:
-                defer(partial(child._on_loop, partial(child._release, self._demand)))
+                defer(partial(child._on_loop, child._release, self._demand))
 
         together(leave)
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
+from typing import Any
 
 from .engine.loops import current_loop, hop, is_on
 from .errors import RunCancelledError
+from .nominal import Nominal
 
 __all__ = ["LoopBound"]
 
 
-class LoopBound(ABC):
+class LoopBound(metaclass=Nominal):
     """What belongs to one loop until it has ended: the first that is asked for, unless one was chosen."""
 
     ended: bool
@@ -33,13 +35,13 @@ class LoopBound(ABC):
             self._lose()
         return current_loop() if self.ended else self._bound_loop()
 
-    def _on_loop(self, action: Callable[[], None]) -> None:
+    def _on_loop(self, action: Callable[..., None], *args: Any) -> None:
         if self.ended:
             return
         loop = self._bound_loop()
         if is_on(loop):
-            action()
-        elif not hop(loop, action):
+            action(*args)
+        elif not hop(loop, action, *args):
             self._lose()
 
     def _lose(self) -> None:

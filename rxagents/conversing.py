@@ -10,7 +10,7 @@ from reactivex import Observable
 from .engine.bridges import forward
 from .engine.emitters import just
 from .errors import ConfigurationError
-from .participants import Emit, until_ended
+from .participants import Emit, turn_block, until_ended
 from .replays import Replay
 from .transcripts import Item, Transcript
 
@@ -62,7 +62,11 @@ async def converse(askable: Callable[..., Any], said: Observable[Item], run: Goi
         if isinstance(item, Replay):
             await until_ended(item)
     run.asked()
-    await forward(_operated(askable, run.transcript), emit)
+    block = turn_block(askable, run.transcript)
+    if block is None:
+        await forward(_operated(askable, run.transcript), emit)
+    else:
+        emit(block)
     await run.told()
 
 

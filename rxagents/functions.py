@@ -56,7 +56,7 @@ class FunctionAgent(Participant):
     def _reply(self, transcript: Transcript) -> Reply:
         def reply(turn: Turn) -> Observable[Item]:
             turn.heard = (transcript,)
-            turn.said_before = lambda: reversed(transcript)
+            turn.said_before = lambda: reversed(transcript.messages)
             return _replied(self.id, lambda: self._function(transcript), turn)
 
         return reply

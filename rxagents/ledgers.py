@@ -13,7 +13,7 @@ from .state_updates import StateUpdate
 from .streams import MessageStream
 from .values import Message, Usage
 
-__all__ = ["Fold", "Ledger", "counts", "is_instruction", "says_something"]
+__all__ = ["Fold", "Ledger", "beside_key", "counts", "is_instruction", "says_something"]
 
 
 class Fold(NamedTuple):
@@ -45,18 +45,23 @@ class Fold(NamedTuple):
     @classmethod
     def of_update(cls, update: StateUpdate) -> Fold:
         """What an update comes to. Its messages bring no usage: who said them first was paid for it."""
-        messages = tuple(message for message in update.messages if counts(message))
+        messages = update.messages and tuple(message for message in update.messages if counts(message))
         return cls(update.id, messages, update.log, update.variables, update.usage, update.drop)
 
     @property
     def key(self) -> str:
         """By what the ledger knows it."""
-        return f"{self.id} aside" if self.aside else self.id
+        return beside_key(self.id) if self.aside else self.id
 
     @property
     def beside(self) -> Fold:
         """What counts of it although the item is no part of the conversation."""
         return Fold(self.id, log=self.log, usage=self.usage, aside=True)
+
+
+def beside_key(id: str) -> str:
+    """By what a ledger knows what counted of an item that is no part of the conversation."""
+    return f"{id} aside"
 
 
 class Ledger:

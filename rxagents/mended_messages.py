@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop
-from collections.abc import Callable
 from typing import Any
+
+from reactivex import abc
 
 from .cursors import Cursor
 from .streams import MessageStream
@@ -45,16 +46,14 @@ class Mended(MessageStream):
         if not self.ended:
             self._other._start()
 
-    def _attach(self, cursor: Cursor[Any]) -> Callable[[], None]:
+    def _attach(self, cursor: Cursor[Any]) -> abc.DisposableBase:
         if not self._other.ended:
             self._other._add_reader(cursor)
-        detach = super()._attach(cursor)
+        return super()._attach(cursor)
 
-        def leave() -> None:
-            self._other._drop_reader(cursor)
-            detach()
-
-        return leave
+    def _detach(self, cursor: Cursor[Any]) -> None:
+        self._other._drop_reader(cursor)
+        super()._detach(cursor)
 
     def _other_ended(self, other: MessageStream) -> None:
         self._finish(interrupted=other.interrupted)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Self
@@ -19,17 +19,28 @@ from .errors import ConfigurationError
 from .handing.agent_tools import AgentTool, Hears
 from .llm.requesting import ask
 from .llm.requests import LLM
+from .nominal import Nominal
 from .saying.flatten import say
 from .tooling.tools import Tool
 from .transcripts import Item, Transcript
 from .variants import variant
 
-__all__ = ["Emit", "Participant", "ask", "check_id", "check_model", "hear", "is_id", "until_ended"]
+__all__ = [
+    "Emit",
+    "Participant",
+    "ask",
+    "check_id",
+    "check_model",
+    "hear",
+    "is_id",
+    "turn_block",
+    "until_ended",
+]
 
 Operator = Callable[[Observable[Item]], Observable[Item]]
 
 
-class Participant(ABC):
+class Participant(metaclass=Nominal):
     """Somebody who takes turns in a conversation, and an operator on it.
 
     When its source completes it is its turn: it emits one Block, named by its id, that holds what
@@ -196,6 +207,17 @@ class _Piped(Participant):
 
     def __repr__(self) -> str:
         return f"{self._participant!r} with {len(self._operators)} operators behind it"
+
+
+def turn_block(who: object, transcript: Transcript) -> Item | None:
+    """The block of somebody's turn on what was said before; None for who is an operator of another kind.
+
+    It is what `who(just(transcript))` emits: in a transcript there is nothing to wait for, so that no task
+    is needed to wait in, and a level of a team costs the less.
+    """
+    if isinstance(who, Participant) and type(who).__call__ is Participant.__call__:
+        return who._block(transcript)
+    return None
 
 
 def check_id(id: object, what: str) -> None:

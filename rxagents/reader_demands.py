@@ -18,6 +18,8 @@ __all__ = ["ReaderDemand"]
 _ages = count(1)
 _age = 0
 
+_ANY = 1_000_000
+
 
 class Read(Protocol):
     """What is read and held: a replay."""
@@ -67,6 +69,18 @@ class ReaderDemand(Demand):
                     return True
         ends = self._ends()
         return ends.wanted and (ends.everything or self._is_allowed())
+
+    @property
+    def room(self) -> int:
+        room = 0
+        for reader in self._replay._readers:
+            if isinstance(reader, Cursor):
+                demand = reader.demand
+                if demand is None:
+                    return _ANY
+                if demand.__class__ is not ReaderDemand:
+                    room = max(room, demand.room)
+        return room
 
     @property
     def idle(self) -> bool:

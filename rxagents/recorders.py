@@ -12,7 +12,7 @@ from reactivex import abc
 from .agents import Agent
 from .blocks import Block, Scope
 from .engine.emitters import Emitter
-from .engine.inlets import Listening
+from .engine.listenings import Listening
 from .engine.loops import dropped
 from .engine.sinks import Sink
 from .handing.agent_tools import AgentTool

@@ -6,21 +6,23 @@ by LoopBound. Here is its life: it starts, items come, it ends once.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
-from functools import partial
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TypeVar, cast
 
 from reactivex import Observable, abc
 from reactivex.disposable import Disposable
 
-from .attended import Attended
+from .attended import Attended, Attending
 from .bound_loops import LoopBound
 from .cursors import Cursor
+from .end_callbacks import EndCallbacks
 from .engine.async_items import AsyncItems
+from .engine.bridges import Fed
 from .engine.demands import BUFFER, Demand, current_demand, demanded_by
+from .engine.feeds import Feed
 from .engine.inlets import listen
-from .engine.loops import dropped, enqueued, let_go, retain
+from .engine.loops import dropped, let_go, retain
+from .engine.trampolines import enqueued
 from .engine.work import together
 from .places import where
 
@@ -51,8 +53,8 @@ class Replay(Attended, LoopBound, Observable[T]):
     def __init__(self, source: Observable[Any] | None = None) -> None:
         super().__init__()
         self._source = source
-        self._items: list[T] = []
-        self._witnesses: deque[tuple[Ended, Demand | None]] = deque()
+        self._items: list[Any] = []
+        self._witnesses = EndCallbacks()
         self._let_go: Callable[[], None] | None = None
         self._subscription: abc.DisposableBase | None = None
         self._started = False
@@ -64,16 +66,22 @@ class Replay(Attended, LoopBound, Observable[T]):
     @property
     def items(self) -> tuple[T, ...]:
         """What has arrived so far."""
-        return tuple(self._items)
+        return tuple(self._shown(self._items))
 
     @property
     def length(self) -> int:
         """How many items have arrived so far."""
         return len(self._items)
 
-    def since(self, position: int) -> list[T]:
+    def since(self, position: int) -> Sequence[T]:
         """What has arrived from a position on."""
-        return self._items[position:]
+        return self._shown(self._items[position:])
+
+    def _shown(self, items: list[Any]) -> Sequence[T]:
+        return items
+
+    def _shown_one(self, item: Any) -> T:
+        return cast(T, item)
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -90,7 +98,7 @@ class Replay(Attended, LoopBound, Observable[T]):
     ) -> abc.DisposableBase:
         """Reads from the beginning, then as it comes; the first reader starts the source."""
         cursor = Cursor(self, self._reading_loop(), on_next, on_error, on_completed)
-        cursor.begin(self._attach)  # type: ignore[arg-type]
+        cursor.begin(self._attach)
         return cursor
 
     def __aiter__(self) -> AsyncItems[T]:
@@ -106,40 +114,36 @@ class Replay(Attended, LoopBound, Observable[T]):
     def hold(self) -> abc.DisposableBase:
         """A counted, silent subscription: starts the source and keeps it alive until disposed or ended."""
         demand = current_demand()
-        self._on_loop(partial(self._retain, demand))
-        return Disposable(lambda: self._on_loop(partial(self._release, demand)))
+        self._on_loop(self._retain, demand)
+        return Disposable(lambda: self._on_loop(self._release, demand))
 
-    def on_end(self, callback: Ended) -> None:
+    def on_end(self, callback: Ended, *, subscribes: bool = True) -> None:
         """A witness: called once with this replay when it ends, before its readers hear the end.
 
         It neither starts the source nor keeps it alive. If it has ended, the call comes at once.
+
+        Args:
+            callback: What to call.
+            subscribes: Whether it may subscribe to anything: then it is called in the demand of now.
         """
-        if not self.ended:
-            witness = (callback, current_demand())
-            self._witnesses.append(witness)
-            if not self.ended:
-                return
-            # it ended at this moment, on its loop: who takes the witness out of the list calls it
-            try:
-                self._witnesses.remove(witness)
-            except ValueError:
-                return
-        callback(self)
+        if not self._witnesses.takes(callback, self, subscribes):
+            callback(self)
 
     def interrupt(self) -> None:
         """Ends it now, for all its readers, with what it has. On its loop synchronously, else soon."""
         self._on_loop(self._interrupt)
 
-    def _attach(self, cursor: Cursor[T]) -> Callable[[], None]:
+    def _attach(self, cursor: Cursor[T]) -> abc.DisposableBase:
         if not self.ended:
             self._add_reader(cursor)
         cursor.pump()
         self._start()
-        return lambda: self._detach(cursor)
+        return Attending(self, cursor)
 
     def _detach(self, cursor: Cursor[T]) -> None:
-        self._drop_reader(cursor)
-        self._cancel_if_left()
+        if not self.ended:  # else all are gone
+            self._drop_reader(cursor)
+            self._cancel_if_left()
 
     def _retain(self, demand: Demand | None) -> None:
         self._count_hold(demand)
@@ -158,18 +162,23 @@ class Replay(Attended, LoopBound, Observable[T]):
             self._started = True
             self._started_for = current_demand()
             self._let_go = retain(self._bound_loop())
-            # queued on the trampoline: the reader's disposable exists before the first item
-            enqueued(self._run)
+            if type(self._source) is Fed:
+                self._run()  # which makes a task, and tells nobody anything
+            else:
+                # queued on the trampoline: the reader's disposable exists before the first item
+                enqueued(self._run)
 
     def _run(self) -> None:
         if self.ended or self._source is None:
             return
         source, self._source = self._source, None
+        told = self._accept, self._fail, self._complete
         try:
             with demanded_by(self._demand):
-                self._subscription = listen(
-                    source, self._bound_loop(), self._accept, self._fail, self._complete
-                )
+                if type(source) is Fed:
+                    self._subscription = Feed(source.coroutine, self._bound_loop(), *told, self._accept_many)
+                else:
+                    self._subscription = listen(source, self._bound_loop(), *told, on_many=self._accept_many)
         except Exception as error:  # no observable, or one that raises where it should fail
             self._fail(error)
             return
@@ -180,6 +189,8 @@ class Replay(Attended, LoopBound, Observable[T]):
     def _accept(self, item: Any) -> None:
         if not self.ended:
             self._append(item)
+
+    _accept_many: Callable[[Sequence[T]], None] | None = None
 
     def _append(self, item: T) -> None:
         self._items.append(item)
@@ -200,7 +211,7 @@ class Replay(Attended, LoopBound, Observable[T]):
 
     def _finish(self, error: Exception | None = None, *, interrupted: bool = False) -> None:
         if not self.ended:
-            together(lambda: self._end(error, interrupted))
+            together(self._end, error, interrupted)
         elif error is not None:
             dropped(error, f"an error came after the end of {self!r}")
 
@@ -219,13 +230,7 @@ class Replay(Attended, LoopBound, Observable[T]):
         subscription, self._subscription = self._subscription, None
         if subscription is not None:
             let_go(subscription)
-        while self._witnesses:
-            witness, demand = self._witnesses.popleft()
-            try:
-                with demanded_by(demand):
-                    witness(self)
-            except Exception as raised:
-                dropped(raised, f"a witness of {self!r} raised")
+        self._witnesses.call(self)
         readers = self._readers
         self._attendance_over()
         for reader in readers:

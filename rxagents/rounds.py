@@ -14,7 +14,7 @@ from reactivex import Observable
 
 from .calling.calls import Calls
 from .calling.gated_calls import GatedCalls
-from .engine.bridges import from_async
+from .engine.bridges import fed
 from .engine.emitters import Emitter
 from .engine.limits import Limit
 from .engine.loops import dropped, hop, is_on
@@ -26,7 +26,7 @@ from .handing.handoffs import handed_before
 from .llm.requests import LLM, ChatRequest, LLMConstraints
 from .llm.wire import wire_turn
 from .openings import Opening, instructed
-from .participants import Emit, ask
+from .participants import ask
 from .state_updates import StateUpdate
 from .streams import MessageStream
 from .structured.output_types import OutputType
@@ -102,7 +102,7 @@ class _Turn:
         self._opened = opened
         self._heard = transcript
         self._state = TurnState(transcript, self._changed, rounds.agent)
-        self.stream = MessageStream(from_async(self._run), name=rounds.agent)
+        self.stream = MessageStream(fed(self._run), name=rounds.agent)
         self._paused = paused
         self._gate = GatedCalls(
             rounds.agent,
@@ -159,8 +159,8 @@ class _Turn:
         else:
             hop(loop, action)  # from a tool's thread; when the loop is closed, there is nobody to tell
 
-    async def _run(self, emit: Emit) -> None:
-        rounds = self._rounds
+    async def _run(self, sink: Sink[Any]) -> None:
+        rounds, emit = self._rounds, sink.on_next
         tells(self._show)
         opening = await self._opened(self._heard)
         if opening.usage:
@@ -180,8 +180,10 @@ class _Turn:
             if self.stream.ended:  # it was cut at the sight of the last result: no more is asked
                 return
             begun = self.stream.length
-            told = self._calls.early(emit) if rounds.early_calls else emit
-            await ask(rounds.llm, self._request(messages), told)
+            if rounds.early_calls:
+                await ask(rounds.llm, self._request(messages), self._calls.early(emit))
+            else:
+                await ask(rounds.llm, self._request(messages), emit, sink.on_many)
             answer = self.stream.assembled(begun)
             if answer.tool_calls:
                 asked += 1

@@ -7,12 +7,14 @@ import threading
 from collections.abc import Callable, Generator
 from typing import Any
 
-from reactivex import Observable
+from reactivex import Observable, abc
 
 from .conversations import Conversation
 from .engine.demands import demanded_by
 from .engine.loops import hop, is_on, retain, shared_loop
+from .engine.sinks import Sink
 from .operators import Marker, Shared, answer, markers
+from .operators._serialized import written
 from .participants import until_ended
 from .replays import Replay
 from .transcripts import Item, Transcript
@@ -92,6 +94,10 @@ class Run(Shared):
     def markers(self, *, state: bool = False, inputs: bool = False) -> Observable[Marker]:
         """The run as `(mark, content)` tuples, from its beginning; see `rxagents.operators.markers`."""
         return self.pipe(markers(state=state, inputs=inputs))
+
+    def write(self, sink: Sink[Marker], state: bool) -> abc.DisposableBase:
+        """Its markers, for a subscription that has begun; gives what ends that."""
+        return written(self, sink, state=state, inputs=False)
 
     def answer(self) -> Observable[Message]:
         """The run's last message, once it has ended."""

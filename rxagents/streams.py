@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import os
+from collections.abc import Generator, Sequence
+from random import Random
 from typing import Any
-from uuid import uuid4
 
 from reactivex import Observable
 
@@ -14,6 +15,7 @@ from .engine.emitters import Emitter
 from .engine.inlets import listen
 from .engine.sinks import Sink
 from .errors import InputError
+from .kept_deltas import Deltas, Kept
 from .message_kinds import PLAIN, MessageKind
 from .replays import Replay
 from .values import Completion, Delta, FunctionResult, Message, Role, delta
@@ -21,9 +23,16 @@ from .values import Completion, Delta, FunctionResult, Message, Role, delta
 __all__ = ["MessageStream", "new_id"]
 
 
+# Ids are no secrets: from the system's entropy once, and not for each of them, as for a uuid.
+_random = Random()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_random.seed)
+
+
 def new_id() -> str:
     """An id that no other item has, in no process."""
-    return uuid4().hex
+    return f"{_random.getrandbits(128):032x}"
 
 
 class MessageStream(Replay[Delta | FunctionResult]):
@@ -73,6 +82,7 @@ class MessageStream(Replay[Delta | FunctionResult]):
         self.parsed: Any = None
         self.result: Message | None = None
         self._completions: list[Completion] = []
+        self._made: tuple[Any, Message] | None = None
 
     @classmethod
     def of(cls, message: Message, *, id: str | None = None) -> MessageStream:
@@ -125,7 +135,7 @@ class MessageStream(Replay[Delta | FunctionResult]):
             whole: Any = item if in_order(item) else put_in_order(item)
             self._append(whole)
         elif isinstance(item, str):
-            self._append(delta(item))
+            self._append(str(item))
         elif isinstance(item, Completion):
             self._completions.append(item)
         elif isinstance(item, FunctionResult):
@@ -136,11 +146,43 @@ class MessageStream(Replay[Delta | FunctionResult]):
                 "emit strings, or dicts like rxagents.values.delta('text')"
             )
 
+    def _accept_many(self, items: Sequence[Delta | FunctionResult]) -> None:
+        # deltas as decoders make them, so their form needs no look
+        if self.ended:
+            return
+        kept: Sequence[Kept] = items.kept if isinstance(items, Deltas) else items
+        readers = self._readers
+        if len(readers) == 1 and readers[0].reads_on:
+            self._items.extend(kept)
+            readers[0].read()
+            return
+        if all(reader.reads_on for reader in readers):
+            self._items.extend(kept)
+            for reader in readers:
+                reader.read()
+            return
+        for each in kept:
+            if self.ended:  # by a reader, at the sight of the one before
+                return
+            self._append(each)
+
+    def _shown(self, items: list[Any]) -> Deltas:
+        return Deltas(items)
+
+    def _shown_one(self, item: Any) -> Delta:
+        return {"content": item, "function_call": None, "refusal": None, "tool_calls": None}
+
     def assembled(self, begun: int = 0) -> Message:
         """The Message that the items so far make, from a position on."""
         reason = "interrupted" if self.interrupted else "error" if self.error else None
+        state = (begun, len(self._items), len(self._completions), reason, self.name)
+        if self._made is None or self._made[0] != state:  # who has asked the model looks at it before its end
+            self._made = (state, self._assembled(begun, reason))
+        return self._made[1]
+
+    def _assembled(self, begun: int, reason: str | None) -> Message:
         return assemble(
-            self.since(begun),
+            self._items[begun:],
             self._completions,
             role=self.role,
             name=self.name,
@@ -167,6 +209,7 @@ class MessageStream(Replay[Delta | FunctionResult]):
             self.result = self.kind.kept(said.model_copy(update={"finish_reason": "error"}))
             raise
         self.result = made if self.parsed is None else made.with_parsed(self.parsed)
+        self._made = None
 
     def __repr__(self) -> str:
         state = "interrupted" if self.interrupted else "failed" if self.error else "ended"

@@ -1,7 +1,6 @@
-"""Transcript: the fold of items.
+"""Transcript: the fold of items. It is a version of a shared append-only ledger: that, and how much counts.
 
-A Transcript is a version of a shared append-only ledger: a ledger and how much of it counts. The
-newest version appends in place, any other copies first; so a fork costs nothing, and a turn costs
+The newest version appends in place, any other copies first; so a fork costs nothing, and a turn costs
 what the turn added. What takes messages away copies as well, since older versions still read them.
 """
 
@@ -16,7 +15,8 @@ from typing import Any, overload
 
 from .blocks import Block, Scope
 from .errors import InputError
-from .ledgers import Fold, Ledger, counts, says_something
+from .ledgers import Fold, Ledger, beside_key, counts, says_something
+from .nominal import Nominal
 from .state_updates import StateUpdate
 from .streams import MessageStream, new_id
 from .values import Message, Usage
@@ -27,7 +27,7 @@ Item = Any  # MessageStream | Block | StateUpdate | Transcript
 _NONE: tuple[Mapping[str, Any], Usage] = (MappingProxyType({}), Usage())
 
 
-class Transcript(Sequence[Message]):
+class Transcript(Sequence[Message], metaclass=Nominal):
     """What a conversation has come to: its messages, variables, usage and log. Immutable.
 
     `len()`, iteration and indexing act on the messages; tool messages are no messages of their own
@@ -78,25 +78,21 @@ class Transcript(Sequence[Message]):
     def __getitem__(self, index: slice) -> tuple[Message, ...]: ...
     def __getitem__(self, index: int | slice) -> Message | tuple[Message, ...]:
         if isinstance(index, slice):
-            return tuple(self._ledger.messages[i] for i in range(*index.indices(self._said)))
+            return tuple(map(self._ledger.messages.__getitem__, range(self._said)[index]))
         if not -self._said <= index < self._said:
             raise IndexError(f"message {index} of {self._said}")
         return self._ledger.messages[index if index >= 0 else self._said + index]
 
     def instructions(self, end: int) -> tuple[Message, ...]:
         """The instructions of the conversation itself (system messages without a name) before a position."""
-        messages, places = self._ledger.messages, self._ledger.instructions
-        return tuple(messages[at] for at in places[: bisect_left(places, end)])
+        places = self._ledger.instructions
+        return tuple(self._ledger.messages[at] for at in places[: bisect_left(places, end)])
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Transcript):
             return NotImplemented
-        return (
-            self.messages == other.messages
-            and dict(self.variables) == dict(other.variables)
-            and self.usage == other.usage
-            and self.log == other.log
-        )
+        same = self.messages == other.messages and dict(self.variables) == dict(other.variables)
+        return same and self.usage == other.usage and self.log == other.log
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -123,14 +119,15 @@ class Transcript(Sequence[Message]):
 
     def fold_all(self, items: Iterable[Item]) -> Transcript:
         """This transcript and the items, left to right."""
-        version = self
-        # with a stack of its own: blocks may nest deeper than Python's stack
+        version = self  # and a stack of its own: blocks may nest deeper than Python's
         stack: list[tuple[Iterator[Item], bool]] = [(iter(items), False)]
         while stack:
             inside, aside = stack[-1]
             item = next(inside, None)
             if item is None:
                 stack.pop()
+            elif isinstance(item, StateUpdate):
+                version = version._once(Fold.of_update(item), aside)
             elif isinstance(item, Transcript):
                 version = version._and(item, aside)
             elif isinstance(item, Block) and item.entry == "replace_last" and not aside:
@@ -138,10 +135,12 @@ class Transcript(Sequence[Message]):
                     version = version._with(Fold(item.id, drop=1 if says_something(item) else 0))
                     stack.append((iter(item.items), False))
             elif isinstance(item, Scope):
-                hidden = isinstance(item, Block) and item.entry == "aside"
-                stack.append((iter(item.items), aside or hidden))
-            elif isinstance(item, StateUpdate):
-                version = version._once(Fold.of_update(item), aside)
+                hidden = aside or (isinstance(item, Block) and item.entry == "aside")
+                came, item.came = item.came, None
+                if came is not None and not hidden and came[:2] == (version._ledger, version._folds):
+                    version = came[2]
+                else:
+                    stack.append((iter(item.items), hidden))
             elif isinstance(item, MessageStream):
                 if item.ended and item.result is not None:
                     version = version._once(Fold.of_message(item.id, item.result), aside)
@@ -207,9 +206,10 @@ class Transcript(Sequence[Message]):
 
     def _once(self, fold: Fold, aside: bool = False) -> Transcript:
         """The version that follows, if the item is new. One that stood aside before is paid for."""
-        if self.has(fold.id):
+        seen, folds = self._ledger.seen, self._folds
+        if seen.get(fold.id, folds) < folds:
             return self
-        paid = self.has(fold.beside.key)
+        paid = seen.get(beside_key(fold.id), folds) < folds
         if aside:
             return self if paid or not (fold.usage or fold.log) else self._with(fold.beside)
         return self._with(fold._replace(log=(), usage=None) if paid else fold)
@@ -240,9 +240,8 @@ class Transcript(Sequence[Message]):
 
     def _twin(self) -> Transcript:
         twin = Transcript.__new__(Transcript)
-        twin._ledger = self._ledger
         twin._said, twin._logged, twin._folds = self._said, self._logged, self._folds
-        twin.variables, twin.usage = self.variables, self.usage
+        twin._ledger, twin.variables, twin.usage = self._ledger, self.variables, self.usage
         return twin
 
 

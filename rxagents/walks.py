@@ -14,9 +14,10 @@ from typing import Any, Generic, Protocol, TypeVar
 from reactivex import Observable
 
 from .blocks import Block
-from .engine.demands import demanded_by
+from .cursors import Cursor
+from .engine.demands import current_demand, demanded_by
 from .engine.emitters import Emitter
-from .engine.inlets import Listening
+from .engine.listenings import Listening
 from .engine.sinks import Sink
 from .engine.work import afterwards
 from .state_updates import StateUpdate
@@ -59,48 +60,67 @@ class Walk(Listening, Generic[F]):
 
     def _follow(self, source: Observable[Item], frame: F) -> None:
         way = _Way(self, frame)
-        leave = way.leave
-        self.listen(source, self._sink.loop, way.item, leave, leave)
+        loop, leave = self._sink.loop, way.leave
+        if isinstance(source, Block) and (source.ended or source._bound_loop() is loop):
+            # read as it is, without what leads onto a loop and through the trampoline of Rx, which would be
+            # most of what a block within a block costs
+            way.reader = reader = Cursor(source, loop, way.item, leave, leave)
+            self.add(reader)
+            reader._start(source._attach)
+        else:
+            self.listen(source, loop, way.item, leave, leave)
 
     def _meet(self, item: Item, frame: F) -> None:
-        if isinstance(item, MessageStream):
+        if isinstance(item, StateUpdate):
+            self._visitor.state(item, frame)
+        elif isinstance(item, MessageStream):
             self._visitor.message(item, frame)
         elif isinstance(item, Block):
             inner = self._visitor.enter(item, frame)
             if inner is not None:
                 self._follow(item, inner)
-        elif isinstance(item, StateUpdate):
-            self._visitor.state(item, frame)
 
     def _step(self, step: Callable[[], None]) -> None:
         if self._met is not None:
             self._met.append(step)  # met on the way into a block: comes before what waits outside
             return
-        steps = [step]  # the next one last
         try:
             # what the visitor subscribes to is for who subscribed to the walk, wherever the item came from
-            with demanded_by(self._sink.demand):
-                while steps and not (self._sink.stopped or self.is_disposed):
-                    self._met = []
-                    steps.pop()()
-                    steps.extend(reversed(self._met))
+            if current_demand() is self._sink.demand:
+                self._walk_on(step)
+            else:
+                with demanded_by(self._sink.demand):
+                    self._walk_on(step)
         finally:
             self._met = None
+
+    def _walk_on(self, step: Callable[[], None]) -> None:
+        steps = [step]  # the next one last
+        while steps and not (self._sink.stopped or self.is_disposed):
+            met: list[Callable[[], None]] = []
+            self._met = met
+            steps.pop()()
+            if met:
+                steps.extend(reversed(met))
 
 
 class _Way(Generic[F]):
     """What comes of one source, as steps of the walk. Small, since thousands of conversations may be idle."""
 
-    __slots__ = ("_frame", "_walk")
+    __slots__ = ("_frame", "_walk", "reader")
 
     def __init__(self, walk: Walk[F], frame: F) -> None:
         self._walk = walk
         self._frame = frame
+        self.reader: Cursor[Item] | None = None
 
     def item(self, item: Item) -> None:
         self._walk._step(partial(self._walk._meet, item, self._frame))
 
     def leave(self, error: Exception | None = None) -> None:
+        reader, self.reader = self.reader, None
+        if reader is not None:
+            self._walk.remove(reader)
         self._walk._step(partial(self._walk._visitor.leave, self._frame, error))
 
 

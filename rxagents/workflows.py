@@ -214,9 +214,9 @@ class Workflow(Deciding):
             run = self._session.begin(said, sink.loop)
             if keep_running:
                 run.begin()
-                return run.markers(state=state).subscribe(sink)
+                return run.write(sink, state)
             run.read_by(lambda: seat.left or sink.stopped)
-            markers = run.markers(state=state).subscribe(sink)
+            markers = run.write(sink, state)
             return CompositeDisposable(Disposable(run.dispose), markers)
 
         return Emitter(start)

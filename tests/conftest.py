@@ -9,6 +9,18 @@ import pytest
 from rxagents import on_dropped
 
 
+@pytest.fixture(params=["aiohttp", "httpx"])
+def each_transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What carries the requests of models that are made in the test: one after the other."""
+    from rxagents.llm import transports
+
+    if request.param not in transports._CLIENTS:
+        pytest.skip(f"{request.param} is not installed")
+    chosen = {request.param: transports._CLIENTS[request.param]}
+    monkeypatch.setattr(transports, "_CLIENTS", {**chosen, **transports._CLIENTS})
+    return str(request.param)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """An address in a test's id differs from process to process, and then the tests cannot be spread."""
     strays = [item.nodeid for item in items if " at 0x" in item.nodeid]

@@ -18,7 +18,7 @@ from rxagents import Agent, Completion, MessageStream, OpenAILLM, Sequence, Work
 from rxagents.engine.demands import demanded_by
 from rxagents.engine.loops import shared_loop
 from rxagents.engine.mailboxes import Mailbox
-from rxagents.llm.http_answers import PIECE, _pieces, read_answer
+from rxagents.llm.http_answers import PIECE, HTTPAnswer
 from rxagents.llm.still_sockets import left_alone
 from rxagents.operators import messages, text
 from rxagents.participants import Participant
@@ -40,12 +40,18 @@ both_transports = pytest.mark.parametrize(
     [
         "httpx2",
         pytest.param("aiohttp", marks=pytest.mark.skipif(aiohttp is None, reason="aiohttp is not installed")),
+        pytest.param("ours", marks=pytest.mark.skipif(aiohttp is None, reason="aiohttp is not installed")),
     ],
 )
 
 
 @asynccontextmanager
 async def model(server: OpenAIServer, transport: str, **options: Any) -> AsyncIterator[OpenAILLM]:
+    if transport == "ours":
+        llm = OpenAILLM("gpt-test", base_url=server.base_url, api_key="any", max_retries=0, **options)
+        yield llm
+        await llm.aclose()
+        return
     if transport == "aiohttp":
         options["http_client"] = DefaultAioHttpClient()
     async with AsyncOpenAI(base_url=server.base_url, api_key="any", max_retries=0, **options) as client:
@@ -354,11 +360,11 @@ def test_however_much_a_transport_reads_at_once_little_of_it_comes_ahead_of_the_
     async def run() -> None:
         decoder: Any = Decoder()
         full: Mailbox[int] = Mailbox(lambda: None, 1)
-        full.put(1)
+        full.on_next(1)
         body = b"data: {}\n\n" * 100_000
         with demanded_by(full):
             response = httpx2.Response(200, content=_once(body))
-            reading = asyncio.ensure_future(read_answer(response, decoder, lambda _: None))
+            reading = asyncio.ensure_future(HTTPAnswer(response).read(decoder, lambda _: None))
         for _ in range(9):
             await asyncio.sleep(0)
         assert 0 < decoder.fed <= PIECE
@@ -445,14 +451,3 @@ def test_a_thread_that_leaves_its_loop_in_mid_stream_ends_the_run() -> None:
 
 
 # --- pieces
-
-
-@pytest.mark.parametrize("length", [0, 1, PIECE, PIECE + 1, 5 * PIECE])
-@pytest.mark.parametrize("event", [b"data: {}\n\n", b"x" * (2 * PIECE), b""])
-def test_a_read_is_cut_into_pieces_that_are_the_read(length: int, event: bytes) -> None:
-    read = (event or b"y") * (length // (len(event) or 1) + 1)
-    pieces = list(_pieces(read))
-    assert b"".join(pieces) == read
-    assert all(0 < len(piece) <= PIECE for piece in pieces)
-    if event.endswith(b"\n\n"):
-        assert all(piece.endswith(b"\n\n") for piece in pieces)

@@ -437,6 +437,7 @@ def test_cancelling_arun(doing: str) -> None:
         situation.check(workflow)
 
 
+@pytest.mark.usefixtures("each_transport")
 def test_cancelling_arun_while_it_streams() -> None:
     with OpenAIServer([Paused(4, "one two three four"), "Here I am again."]) as server:
         llm = OpenAILLM("gpt-test", base_url=server.base_url, api_key="any")
@@ -466,6 +467,7 @@ def test_cancelling_arun_while_it_streams() -> None:
 # -- what else must hold
 
 
+@pytest.mark.usefixtures("each_transport")
 def test_the_connection_closes_although_the_loop_has_other_readers_of_other_runs() -> None:
     with OpenAIServer(lambda _: Paused(3, "one two three")) as server:
         llm = OpenAILLM("gpt-test", base_url=server.base_url, api_key="any")
@@ -497,6 +499,7 @@ def test_one_reader_of_a_run_that_leaves_cancels_nothing() -> None:
         assert server.requests[0].completed
 
 
+@pytest.mark.usefixtures("each_transport")
 def test_a_hundred_runs_that_are_left_leave_nothing_behind() -> None:
     with OpenAIServer(lambda _: Paused(2, "one two three")) as server:
         llm = OpenAILLM("gpt-test", base_url=server.base_url, api_key="any")

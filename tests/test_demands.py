@@ -78,20 +78,20 @@ def test_a_mailbox_is_shut_when_full_and_opens_when_half_of_it_was_taken() -> No
     wanted = []
     for number in range(4):
         wanted.append(box.wanted)
-        box.put(number)
+        box.on_next(number)
     assert wanted == [True] * 4
     assert not box.wanted
     assert [box.take(), box.wanted] == [0, False]
     assert [box.take(), box.wanted] == [1, True]
-    box.put(4)
+    box.on_next(4)
     assert box.wanted
-    box.put(5)
+    box.on_next(5)
     assert not box.wanted
 
 
 def test_one_that_another_thread_has_emptied_in_the_meantime_is_not_full() -> None:
     box: Mailbox[int] = Mailbox(lambda: None, 2)
-    box.put(1)
+    box.on_next(1)
     box.take()
     box._is_full = True  # as `put` finds it, after which that thread took all
     assert box.wanted
@@ -99,7 +99,7 @@ def test_one_that_another_thread_has_emptied_in_the_meantime_is_not_full() -> No
 
 def test_a_mailbox_for_one_item() -> None:
     box: Mailbox[int] = Mailbox(lambda: None, 1)
-    box.put(1)
+    box.on_next(1)
     assert not box.wanted
     assert box.take() == 1
     assert box.wanted
@@ -110,16 +110,16 @@ def test_a_reader_is_idle_only_while_he_waits_and_has_read_all() -> None:
     assert not box.idle
     box.wait()
     assert box.idle
-    box.put(1)
+    box.on_next(1)
     assert not box.idle
     box.take()
     assert not box.idle
 
 
-@pytest.mark.parametrize("leave", [Mailbox.close, Mailbox.end])
+@pytest.mark.parametrize("leave", [Mailbox.close, Mailbox.on_completed])
 def test_a_mailbox_that_nobody_fetches_from_any_more_holds_nobody_up(leave: Callable[[Any], None]) -> None:
     box: Mailbox[int] = Mailbox(lambda: None, 1)
-    box.put(1)
+    box.on_next(1)
     leave(box)
     assert box.wanted
     assert box.idle
@@ -130,15 +130,15 @@ def test_watchers_are_told_of_each_turn_until_they_leave() -> None:
         told: list[str] = []
         box: Mailbox[int] = Mailbox(lambda: None, 2)
         watching = box.watch(lambda: told.append(f"wanted {box.wanted} idle {box.idle}"))
-        box.put(1)
+        box.on_next(1)
         assert told == []
-        box.put(2)
+        box.on_next(2)
         box.take()
         box.take()
         box.wait()
         watching.dispose()
-        box.put(3)
-        box.put(4)
+        box.on_next(3)
+        box.on_next(4)
         return told
 
     assert asyncio.run(run()) == [
@@ -151,7 +151,7 @@ def test_watchers_are_told_of_each_turn_until_they_leave() -> None:
 def test_who_watches_from_another_loop_is_told_there() -> None:
     async def run() -> bool:
         box: Mailbox[int] = Mailbox(lambda: None, 1)
-        box.put(1)
+        box.on_next(1)
         loop = asyncio.get_running_loop()
         told: asyncio.Future[bool] = loop.create_future()
         box.watch(lambda: told.set_result(asyncio.get_running_loop() is loop))
@@ -208,7 +208,7 @@ def test_what_becomes_wanted_while_it_is_being_watched_is_gone_on_with() -> None
 def test_granted_waits_for_another_thread() -> None:
     async def run() -> None:
         box: Mailbox[int] = Mailbox(lambda: None, 1)
-        box.put(1)
+        box.on_next(1)
         with demanded_by(box):
             taking = threading.Thread(target=box.take)
             asyncio.get_running_loop().call_soon(taking.start)
@@ -222,7 +222,7 @@ def test_one_whose_iterator_was_dropped_in_a_thread_holds_nobody_up() -> None:
     reader = SyncItems(Emitter[int](lambda sink: sink.on_next(1)), shared_loop(), buffer=1)
     assert next(reader) == 1
     box = reader._box
-    box.put(2)
+    box.on_next(2)
     assert not box.wanted
     del reader
     gc.collect()

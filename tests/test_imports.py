@@ -82,7 +82,7 @@ FIRST = [
     ("from rxagents import testing, operators; print(testing.__name__, operators.__name__)",
      "rxagents.testing rxagents.operators"),
     ("import rxagents.operators as o, rxagents; print(rxagents.operators is o, o.Mark)",
-     "True <class 'rxagents.operators._markers.Mark'>"),
+     "True <class 'rxagents.operators._marks.Mark'>"),
     ("import rxagents.testing; print(rxagents.Agent.__name__)", "Agent"),
     ("import rxagents.teams; print(rxagents.teams.Team is rxagents.Team)", "True"),
     ("import rxagents; print(rxagents.testing.OpenAIServer.__name__)", "OpenAIServer"),

@@ -112,7 +112,7 @@ def test_a_run_that_is_started_by_one_who_serves_a_busy_reader_does_not_wait_for
 ) -> None:
     async def run() -> None:
         full: Mailbox[int] = Mailbox(lambda: None, 1)
-        full.put(1)
+        full.on_next(1)
         with demanded_by(full):
             started = Workflow(Agent("bot", ScriptedLLM(["one two"]))).start("go", keep_running=keep_running)
         await asyncio.sleep(1)

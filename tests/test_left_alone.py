@@ -178,6 +178,7 @@ def test_the_router_asks_with_the_models_own_settings() -> None:
         assert server.requests[0].body["temperature"] == 1
 
 
+@pytest.mark.usefixtures("each_transport")
 def test_a_model_that_is_dropped_as_its_loop_ends_leaves_no_connection() -> None:
     async def main(url: str) -> None:
         bot = Agent("bot", OpenAILLM("m", base_url=url, api_key="k"))

@@ -207,7 +207,7 @@ def test_what_comes_when_the_reader_has_just_asked_does_not_overtake_what_waits(
         source: Subject[str] = Subject()
         box: Asking = Asking(lambda: None)
         with demanded_by(box):
-            source.pipe(coalesced()).subscribe(box.put)
+            source.pipe(coalesced()).subscribe(box.on_next)
         await told(source, "a", "b")
         box.asks = True
         await told(source, "c")

@@ -20,15 +20,14 @@ from rxagents.engine.bridges import from_async
 from rxagents.engine.loops import (
     current_loop,
     dropped,
-    enqueued,
     hop,
     is_on,
     on_dropped,
     retain,
     shared_loop,
-    trampolined,
 )
 from rxagents.engine.schedulers import LoopScheduler
+from rxagents.engine.trampolines import enqueued, trampolined
 from rxagents.testing import Marbles, VirtualClock, virtual
 
 

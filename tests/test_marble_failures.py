@@ -74,7 +74,7 @@ def test_what_can_never_come() -> None:
         "expected 'a' at 1 s, but nothing more came\n"
         "\n"
         "  Nothing can happen any more. Still waiting:\n"
-        "    Task-N: _drive > run > waits on <Future pending>"
+        "    Task-N: Feed._drive > run > waits on <Future pending>"
     )
 
 

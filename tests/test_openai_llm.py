@@ -49,6 +49,9 @@ TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": 
 AT_ONCE = {"retry-after-ms": "1"}
 
 
+pytestmark = pytest.mark.usefixtures("each_transport")
+
+
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch):
     for name in list(os.environ):
@@ -696,7 +699,9 @@ def test_disposing_in_the_midst_of_an_answer_closes_the_connection():
 @pytest.mark.parametrize("burst", [False, True])
 def test_disposing_while_hearing_a_delta_closes_the_connection(burst):
     http_client = httpx2.AsyncClient()
-    with OpenAIServer(["one two three", "Hi."], burst=burst) as server:
+    with OpenAIServer(
+        [Stalled(3, "one two three"), "Hi."], burst=burst
+    ) as server:
         client = AsyncOpenAI(base_url=server.base_url, api_key="k1", http_client=http_client)
         llm = OpenAILLM("gpt-test", client=client)
         items = []
@@ -838,7 +843,7 @@ def test_one_model_serves_several_loops_at_once():
         assert all(request.wait_closed(SOON) for request in server.requests)
 
 
-def test_an_open_connection_is_closed_with_its_loop_and_nothing_warns():
+def test_an_open_connection_is_closed_with_its_loop_and_nothing_warns(each_transport):
     script = """
         import asyncio, gc
         from rxagents.engine.bridges import forward
@@ -872,7 +877,7 @@ def test_an_open_connection_is_closed_with_its_loop_and_nothing_warns():
         del llm
         gc.collect()
     """
-    done = run_script(script)
+    done = run_script(script.replace('"k1")', f'"k1", transport="{each_transport}")'))
     assert (done.stdout, done.stderr) == ("RunCancelledError\n" * 2, "")
 
 

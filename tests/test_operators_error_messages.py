@@ -216,7 +216,7 @@ def test_the_tokens_are_the_messages_own(marbles: Marbles) -> None:
     assert twin is not original
     assert (twin.id, twin.error, twin.ended, twin.interrupted) == (original.id, None, True, False)
     assert twin.items == original.items
-    assert all(one is other for one, other in zip(twin.items, original.items, strict=True))
+    assert all(one is other for one, other in zip(twin._items, original._items, strict=True))
     assert twin.result is original.result
     assert original.error is NO
 

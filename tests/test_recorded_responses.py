@@ -28,7 +28,10 @@ ASK = ChatRequest(({"role": "user", "content": "Hello there"},))
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
-pytestmark = pytest.mark.skipif(not RECORDINGS, reason=f"no recorded streams in {FOLDER.resolve()}")
+pytestmark = [
+    pytest.mark.skipif(not RECORDINGS, reason=f"no recorded streams in {FOLDER.resolve()}"),
+    pytest.mark.usefixtures("each_transport"),
+]
 each_recording = pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem)
 
 

@@ -17,6 +17,7 @@ from openai.types.chat import ChatCompletionChunk
 
 from rxagents.assembly import assemble
 from rxagents.errors import ModelStreamError
+from rxagents.kept_deltas import Deltas
 from rxagents.llm.chat_stream import ChatStreamDecoder
 from rxagents.values import Completion, Delta
 
@@ -79,11 +80,11 @@ def ours(reads: list[bytes]) -> Reading:
     decoder, deltas, error = ChatStreamDecoder(), [], None
     try:
         for read in reads:
-            decoder.feed(read, deltas.append)
-        decoder.close(deltas.append)
+            decoder.feed(read, deltas)
+        decoder.close(deltas)
     except ModelStreamError as raised:
         error = str(raised)
-    return Reading(deltas, decoder.completion, decoder.done, error)
+    return Reading(list(Deltas(deltas)), decoder.completion, decoder.done, error)
 
 
 def chunks_of_openai(body: bytes) -> tuple[list[ChatCompletionChunk], str | None]:

@@ -311,6 +311,7 @@ def test_it_is_its_model_to_whoever_looks() -> None:
     assert not hasattr(retry(lambda _: rx.of("")), "model")
 
 
+@pytest.mark.usefixtures("each_transport")
 def test_over_the_wire_the_headers_say_when() -> None:
     busy = HTTPFault(429, "slow down", {"Retry-After": "7"})
     soon = HTTPFault(429, "slow down", {"Retry-After-Ms": "1"})
@@ -329,12 +330,14 @@ def test_over_the_wire_the_headers_say_when() -> None:
     assert told == [7.0, 0.001, 30.0, None]
 
 
+@pytest.mark.usefixtures("each_transport")
 def test_over_the_wire_a_busy_service_is_asked_again() -> None:
     with OpenAIServer([HTTPFault(429, "slow down", {"Retry-After-Ms": "1"}), "Hello."]) as server:
         assert Workflow(Agent("bot", retry(served(server)))).run("Hi").text == "Hello."
         assert len(server.requests) == 2
 
 
+@pytest.mark.usefixtures("each_transport")
 @pytest.mark.parametrize(
     "fault", [Dropped(3, "one two three"), Dropped(3, "one two three", reset=True)], ids=repr
 )
@@ -346,6 +349,7 @@ def test_over_the_wire_a_connection_that_is_lost_begins_anew(fault: Any) -> None
         assert workflow.conversation[-1].text == "Hello."
 
 
+@pytest.mark.usefixtures("each_transport")
 def test_over_the_wire_a_bad_request_is_told_at_once() -> None:
     with OpenAIServer([HTTPFault(400, "bad")]) as server:
         result = Workflow(Agent("bot", retry(served(server), delay=0))).run("Hi")
@@ -353,6 +357,7 @@ def test_over_the_wire_a_bad_request_is_told_at_once() -> None:
         assert len(server.requests) == 1
 
 
+@pytest.mark.usefixtures("each_transport")
 def test_over_the_wire_what_is_no_answer_is_told_at_once() -> None:
     with OpenAIServer([Malformed(1, "one two")]) as server:
         result = Workflow(Agent("bot", retry(served(server), delay=0, restart=True))).run("Hi")
@@ -360,6 +365,7 @@ def test_over_the_wire_what_is_no_answer_is_told_at_once() -> None:
         assert len(server.requests) == 1
 
 
+@pytest.mark.usefixtures("each_transport")
 def test_over_the_wire_the_attempt_that_is_cancelled_is_closed() -> None:
     with OpenAIServer([HTTPFault(503, "busy"), Paused(3, "one two three four")]) as server:
         workflow = Workflow(Agent("bot", retry(served(server), delay=0)))

@@ -18,16 +18,16 @@ import rxagents.testing
 PACKAGE = Path(rxagents.__file__).parent
 
 ROOMS = """
-errors checks variants places increments hash_keys values message_kinds assembly
+errors nominal checks variants places increments hash_keys values message_kinds kept_deltas assembly
 structured.plain_schemas structured.strict_schemas structured.json_texts structured.output_types
 structured.type_fields structured.partial_shapes structured.partial_choices structured.partial_types
 structured.json_reading structured.json_progress structured
-engine.daemon_executors engine.loops engine.demands engine.demanded_time engine.tasks engine.mailboxes
+engine.daemon_executors engine.trampolines engine.loops engine.demands engine.demanded_time engine.tasks engine.feeds engine.mailboxes
 engine.async_items
-engine.schedulers engine.sinks engine.emitters engine.steps engine.inlets engine.work engine.bridges
+engine.schedulers engine.subscriptions engine.sinks engine.emitters engine.steps engine.inlets engine.listenings engine.work engine.bridges
 engine.sync_items engine.limits engine.threads engine
 recording.masks recording.redaction recording.journal_values recording.journals recording
-cursors reader_demands attended bound_loops replays delta_forms streams state_updates blocks
+cursors reader_demands attended bound_loops end_callbacks replays delta_forms streams state_updates blocks
 ledgers transcripts witnesses message_callbacks followed_items conversations
 saying.media_types saying.content_parts saying.inputs saying.speakers saying.thing_sources
 saying.ordering saying.arrivals saying.flatten saying
@@ -39,8 +39,10 @@ coding.run_limits coding.strays coding.program_guards coding.guarded_processes c
 coding.workspaces
 llm.requests llm.around llm.listening llm.recorded llm.model_calls llm.call_pages llm.call_files
 llm.logged_models llm.model_logs llm.wire llm.replies llm.scripts llm.scripted llm.sse llm.event_json
-llm.chat_stream llm.responses_items llm.responses_stream llm.still_sockets llm.http_answers
+llm.chunk_forms llm.chat_stream llm.responses_items llm.responses_stream llm.still_sockets llm.ready_reads
+llm.http_answers
 llm.json_bodies llm.wire_apis llm.chat_completions llm.responses_input llm.responses_bodies
+llm.certificates llm.aiohttp_errors llm.aiohttp_pools llm.aiohttp_transport llm.transports
 llm.client_settings llm.clients
 llm.failures llm.served_models llm.openai_chat llm.azure_chat llm.requesting
 llm.compositions llm.attempts llm.fallbacks llm.hedges llm.retries llm.time_limits
@@ -60,7 +62,7 @@ teams._compositions teams._members teams._resuming teams._turns teams._routing t
 teams._sequence teams._links
 teams._chain teams._plans teams._unfinished teams._planning teams._planned_runs teams._planned_team
 teams._member_turns teams._concurrent_teams teams._parallel teams._switch teams._race teams
-operators._markers operators._live operators._coalesced operators._messages
+operators._marks operators._serialized operators._markers operators._live operators._coalesced operators._messages
 operators._shared operators._text operators._retaken operators._twins operators._gate operators._tokens
 operators._error_messages operators._reading operators._transcript
 operators._until operators._budgets operators._limit operators._checkpoint operators._partials conversing

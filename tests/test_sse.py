@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from rxagents.assembly import assemble
 from rxagents.errors import ModelConnectionError, ModelError, ModelProtocolError, ModelStreamError
+from rxagents.kept_deltas import Deltas
 from rxagents.llm.chat_stream import ChatStreamDecoder
 from rxagents.llm.sse import SSEDecoder
 from rxagents.values import Completion, Delta, Usage, delta
@@ -187,9 +188,9 @@ def read(*reads: bytes) -> tuple[list[Delta], ChatStreamDecoder]:
     """The deltas of a body that comes in these reads and then ends."""
     decoder, deltas = ChatStreamDecoder(), []
     for each in reads:
-        decoder.feed(each, deltas.append)
-    decoder.close(deltas.append)
-    return deltas, decoder
+        decoder.feed(each, deltas)
+    decoder.close(deltas)
+    return list(Deltas(deltas)), decoder
 
 
 def failing(*reads: bytes) -> tuple[list[Delta], ModelError]:
@@ -197,10 +198,10 @@ def failing(*reads: bytes) -> tuple[list[Delta], ModelError]:
     decoder, deltas = ChatStreamDecoder(), []
     try:
         for each in reads:
-            decoder.feed(each, deltas.append)
-        decoder.close(deltas.append)
+            decoder.feed(each, deltas)
+        decoder.close(deltas)
     except ModelError as error:
-        return deltas, error
+        return list(Deltas(deltas)), error
     pytest.fail("this body should have failed")
 
 
@@ -428,7 +429,7 @@ def test_an_error_without_its_blank_line_is_reported_at_the_end() -> None:
 def test_the_usage_of_an_error_chunk_is_taken() -> None:
     decoder = ChatStreamDecoder()
     with pytest.raises(ModelStreamError, match="Limit"):
-        decoder.feed(chunk(error={"message": "Limit"}, usage={"prompt_tokens": 4}), lambda _: None)
+        decoder.feed(chunk(error={"message": "Limit"}, usage={"prompt_tokens": 4}), [])
     assert decoder.completion.usage == Usage(prompt_tokens=4, total_tokens=4)
 
 
@@ -552,8 +553,8 @@ def test_no_chunk_of_whatever_shape_raises_anything_but_our_errors(
     decoder, deltas = ChatStreamDecoder(), []
     with suppress(ModelError):
         for data in datas:
-            decoder.feed(event(data, name), deltas.append)
-        decoder.close(deltas.append)
+            decoder.feed(event(data, name), deltas)
+        decoder.close(deltas)
     # The Completion and the Message can be made of it, too.
     assemble(deltas, [decoder.completion])
     assert all(list(each)[:4] == ["content", "function_call", "refusal", "tool_calls"] for each in deltas)

@@ -245,6 +245,7 @@ def test_it_names_its_model_and_limits() -> None:
     assert timeouts(a, total=1).model == "a"
 
 
+@pytest.mark.usefixtures("each_transport")
 def test_over_the_wire_it_is_closed_before_its_next_token() -> None:
     with OpenAIServer([Paused(2, "one two three")]) as server:
         result = Workflow(Agent("bot", timeouts(served(server), between_tokens=0.05))).run("Hi")
@@ -256,6 +257,7 @@ def test_over_the_wire_it_is_closed_before_its_next_token() -> None:
         assert request.events_sent == 2
 
 
+@pytest.mark.usefixtures("each_transport")
 def test_over_the_wire_it_is_closed_before_its_first_token() -> None:
     async def main(server: OpenAIServer) -> Exception:
         valve = Valve()  # the time begins when the request is there
@@ -275,6 +277,7 @@ def test_over_the_wire_it_is_closed_before_its_first_token() -> None:
         assert request.events_sent <= 1
 
 
+@pytest.mark.usefixtures("each_transport")
 def test_over_the_wire_another_one_answers_in_the_place_of_one_that_stalls() -> None:
     with OpenAIServer([Stalled(2, "one two")]) as stalled, OpenAIServer(["Hello."]) as other:
         llm = fallback(timeouts(served(stalled), between_tokens=0.05), served(other), restart=True)

@@ -26,6 +26,10 @@ class Valve:
     def idle(self) -> bool:
         return False
 
+    @property
+    def room(self) -> int:
+        return 0
+
     async def granted(self) -> None:
         opened = asyncio.get_running_loop().create_future()
         with self.watch(lambda: opened.done() or opened.set_result(None)):

@@ -99,7 +99,7 @@ async def until_ended(replay: Replay[Any]) -> None:
             if not ended.done():
                 ended.set_result(None)
 
-        replay.on_end(lambda _: settle() if is_on(loop) else hop(loop, settle))
+        replay.on_end(lambda _: settle() if is_on(loop) else hop(loop, settle), subscribes=False)
         await ended
     if replay.error is not None:
         raise replay.error

@@ -10,6 +10,8 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
+from operator import is_
 from typing import Any
 
 from reactivex import Observable, abc
@@ -68,7 +70,7 @@ class Turn:
         while (around := turns[-1].around) is not None:
             turns.append(around)
         return any(
-            id(message) in turn.known() or any(each is message for each in turn.said_before())
+            id(message) in turn.known() or any(map(partial(is_, message), turn.said_before()))
             for turn in turns
         )
 

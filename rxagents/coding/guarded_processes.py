@@ -183,7 +183,7 @@ class GuardedProcess:
     def _say(self, data: bytes, final: bool) -> None:
         text = self._decoder.decode(data, final)
         if text and self.box is not None:
-            self.box.put(text)
+            self.box.on_next(text)
 
     def _end(self, guard: subprocess.Popen[bytes]) -> None:
         """Reaps the guard. One that has not done its work, as it was stopped or killed, is replaced."""

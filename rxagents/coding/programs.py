@@ -72,7 +72,7 @@ class Program(AsyncIterator[str]):
                 box.raise_error()
                 raise StopAsyncIteration
             try:
-                await bell.wait(lambda: bool(box.items or box.ended))
+                await bell.wait(box)
             except asyncio.CancelledError:
                 self.kill()
                 raise
@@ -135,9 +135,9 @@ def _run(
         if error is not None or not begun:
             process.gone.set()  # there may never have been a thread that could say so
         if isinstance(error, Exception):
-            box.fail(error)
+            box.on_error(error)
         else:
-            box.end()
+            box.on_completed()
 
     task = loop.create_task(run())
     task.add_done_callback(ended)

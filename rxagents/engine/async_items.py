@@ -59,6 +59,8 @@ class AsyncItems(AsyncIterator[T], Generic[T]):
         return self
 
     async def __anext__(self) -> T:
+        if self._box is not None and self._box.items:  # as it is mostly, while tokens come in bursts
+            return self._box.take()
         box, bell = self._opened()
         while True:
             if box.items:
@@ -67,11 +69,17 @@ class AsyncItems(AsyncIterator[T], Generic[T]):
                 box.raise_error()
                 raise StopAsyncIteration
             box.wait()
+            waiter = bell.awaited()
             try:
-                await bell.wait(lambda: bool(box.items or box.ended))
+                if not (
+                    box.items or box.ended
+                ):  # rung meanwhile, by another thread
+                    await waiter
             except asyncio.CancelledError:
                 self.dispose()
                 raise
+            finally:
+                bell.no_longer(waiter)
 
     def _opened(self) -> tuple[Mailbox[T], AsyncBell]:
         if self._box is None or self._bell is None:
@@ -83,7 +91,7 @@ class AsyncItems(AsyncIterator[T], Generic[T]):
                 box.ended = True
             else:
                 with demanded_by(box):
-                    self._subscription = self._source.subscribe(box.put, box.fail, box.end)
+                    self._subscription = self._source.subscribe(box)
             self._box, self._bell = box, bell
         return self._box, self._bell
 

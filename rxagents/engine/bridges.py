@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, Awaitable, Callable
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 from reactivex import Observable, abc
-from reactivex.disposable import Disposable
 
-from ..errors import RunCancelledError
 from .demands import until_wanted
 from .emitters import Emitter
-from .inlets import listen
+from .feeds import Feed
+from .inlets import OnMany, listen
 from .sinks import Sink
-from .tasks import keep
 
-__all__ = ["forward", "from_async", "from_async_iterable"]
+__all__ = ["Fed", "fed", "forward", "from_async", "from_async_iterable"]
 
 T = TypeVar("T")
 
@@ -26,33 +24,27 @@ def from_async(run: Callable[[Callable[[T], None]], Awaitable[None]]) -> Emitter
 
     It completes when the coroutine returns and fails with what it raises. Disposing cancels it.
     """
-
-    def start(sink: Sink[T]) -> abc.DisposableBase:
-        def ended(task: asyncio.Task[None]) -> None:
-            # here and not in the coroutine: a task may be cancelled before its first step
-            if not sink.stopped:
-                cause = "cancelled" if task.cancelled() else f"ended by {type(task.exception()).__name__}"
-                sink.on_error(RunCancelledError(f"the task that fed this stream was {cause}"))
-
-        task = sink.loop.create_task(_drive(run, sink))
-        keep(task)
-        task.add_done_callback(ended)
-
-        def cancel() -> None:
-            task.cancel()
-
-        return Disposable(cancel)
-
-    return Emitter(start)
+    return fed(lambda sink: run(sink.on_next))
 
 
-async def _drive(run: Callable[[Callable[[T], None]], Awaitable[None]], sink: Sink[T]) -> None:
-    try:
-        await run(sink.on_next)
-    except Exception as error:
-        sink.on_error(error)
-    else:
-        sink.on_completed()
+def fed(run: Callable[[Sink[T]], Awaitable[None]]) -> Emitter[T]:
+    """As `from_async`, of what emits to a Sink: `on_many` as well, where many items come at once."""
+    return Fed(run)
+
+
+class Fed(Emitter[T]):
+    """An observable of what a coroutine emits to a Sink.
+
+    Attributes:
+        coroutine: Its function. A stream keeps the grammar of Rx itself, and needs no Sink between.
+    """
+
+    def __init__(self, run: Callable[[Any], Awaitable[None]]) -> None:
+        super().__init__(self._feed)
+        self.coroutine = run
+
+    def _feed(self, sink: Sink[T]) -> abc.DisposableBase:
+        return Feed(self.coroutine, sink.loop, sink.on_next, sink.on_error, sink.on_completed, sink.on_many)
 
 
 def from_async_iterable(iterable: AsyncIterable[T]) -> Emitter[T]:
@@ -73,12 +65,20 @@ def from_async_iterable(iterable: AsyncIterable[T]) -> Emitter[T]:
     return from_async(run)
 
 
-async def forward(source: Observable[T], on_next: Callable[[T], object]) -> None:
+async def forward(
+    source: Observable[T], on_next: Callable[[T], object], on_many: OnMany[T] | None = None
+) -> None:
     """Hears a source to its end: each item goes to `on_next` as it comes, without a task between.
+
+    What comes at once goes to `on_many`, if there is one; then neither of the two may raise anything.
 
     Raises what the source fails with, or what `on_next` raises. When the awaiting task is
     cancelled, the subscription is disposed.
     """
+    if on_many is not None and isinstance(source, Fed):
+        # here and now: neither a task nor an observer of its own stands between
+        await source.coroutine(_Told(on_next, on_many))
+        return
     loop = asyncio.get_running_loop()
     # the error is its result: a future takes no StopIteration for an exception
     ended: asyncio.Future[Exception | None] = loop.create_future()
@@ -87,10 +87,20 @@ async def forward(source: Observable[T], on_next: Callable[[T], object]) -> None
         if not ended.done():
             ended.set_result(error)
 
-    subscription = listen(source, loop, on_next, end, end)
+    subscription = listen(source, loop, on_next, end, end, on_many=on_many)
     try:
         error = await ended
     finally:
         subscription.dispose()
     if error is not None:
         raise error
+
+
+class _Told(Generic[T]):
+    """What a coroutine emits to, in place of a Sink."""
+
+    __slots__ = ("on_many", "on_next")
+
+    def __init__(self, on_next: Callable[[T], object], on_many: OnMany[T]) -> None:
+        self.on_next = on_next
+        self.on_many = on_many

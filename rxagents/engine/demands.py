@@ -37,6 +37,11 @@ class Demand(Protocol):
     def idle(self) -> bool:
         """Whether somebody waits for the next item, and has read all before it; that is wanted, too."""
 
+    @property
+    def room(self) -> int:
+        """So many items, at least, are wanted at once; 0: one, or none."""
+        return 0
+
     def watch(self, callback: Callable[[], None], cares: Watchers | None = None) -> abc.DisposableBase:
         """Calls back, on the loop, each time that `wanted` may have changed, or somebody begins to wait.
 

@@ -9,8 +9,9 @@ from reactivex import Observable, abc
 
 from .async_items import AsyncItems
 from .demands import BUFFER
-from .loops import current_loop, enqueued
+from .loops import current_loop
 from .sinks import Sink, Start
+from .trampolines import enqueued
 
 __all__ = ["Emitter", "just"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from asyncio import AbstractEventLoop
 from collections import deque
-from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from reactivex import Observable, abc
 
@@ -14,14 +14,21 @@ from .demands import current_demand, demanded_by
 from .loops import dropped, hop, is_on, let_go
 from .schedulers import LoopScheduler
 
-__all__ = ["Listening", "listen"]
+__all__ = ["Inlet", "OnMany", "inlet", "listen"]
 
 T = TypeVar("T")
+OnMany: TypeAlias = Callable[[Sequence[T]], object]
 
 _making = threading.Lock()
 
 
-class _Inlet(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
+class Group(Protocol):
+    """What an inlet is removed from at its end."""
+
+    def remove(self, each: abc.DisposableBase) -> None: ...
+
+
+class Inlet(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
     """The receiving end of an operator: brings foreign threads' items onto the loop, in order."""
 
     __slots__ = (
@@ -43,7 +50,7 @@ class _Inlet(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
         on_next: Callable[[T], object],
         on_error: Callable[[Exception], object],
         on_completed: Callable[[], object],
-        group: Listening | None = None,
+        group: Group | None = None,
     ) -> None:
         self._loop = loop
         self._demand = current_demand()
@@ -56,6 +63,12 @@ class _Inlet(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
         self._flushing = False
         self._stopped = False
         self.subscription: abc.DisposableBase | None = None
+
+    def hear(self, source: Observable[T]) -> None:
+        """Subscribes to its source."""
+        self.subscription = source.subscribe(self, scheduler=LoopScheduler(self._loop))
+        if self._stopped:
+            self.dispose()
 
     def on_next(self, value: T) -> None:
         if self._queue or not is_on(self._loop):
@@ -132,7 +145,41 @@ class _Inlet(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
             let_go(subscription)
 
 
-class _ForeignInlet(_Inlet[T]):
+class _WideInlet(Inlet[T]):
+    """Takes many items at once, where they come so."""
+
+    __slots__ = ("_on_many", "passive")
+
+    def __init__(
+        self,
+        loop: AbstractEventLoop,
+        on_next: Callable[[T], object],
+        on_error: Callable[[Exception], object],
+        on_completed: Callable[[], object],
+        group: Group | None = None,
+        *,
+        on_many: OnMany[T],
+        passive: bool,
+    ) -> None:
+        super().__init__(loop, on_next, on_error, on_completed, group)
+        self._on_many = on_many
+        self.passive = passive
+
+    def on_many(self, values: Sequence[T]) -> None:
+        if self._queue or not is_on(self._loop):
+            self._hand_over(self._many, values)
+        elif not self._stopped:
+            self._many(values)
+
+    def _many(self, values: Sequence[T]) -> None:
+        try:
+            self._on_many(values)
+        except Exception as error:
+            self.dispose()
+            self._on_error(error)
+
+
+class _ForeignInlet(Inlet[T]):
     """Hears what may emit within anything, as a subject does: the demand is that of whoever listens."""
 
     __slots__ = ()
@@ -158,6 +205,7 @@ def listen(
     on_completed: Callable[[], object],
     *,
     everything: bool = False,
+    on_many: OnMany[T] | None = None,
 ) -> abc.DisposableBase:
     """Subscribes to any observable; hears it on the loop, whatever thread it emits on.
 
@@ -167,81 +215,36 @@ def listen(
     Args:
         everything: All that the source has is wanted, however slow the reader is; it is told to him in
             his own demand all the same.
+        on_many: Called instead of `on_next` with items that come at once; it is as if each came by itself.
     """
     if everything:
-        inlet: _Inlet[T] = _ForeignInlet(loop, on_next, on_error, on_completed)
+        heard: Inlet[T] = _ForeignInlet(loop, on_next, on_error, on_completed)
         with demanded_by(None):
-            _subscribe(inlet, source, loop)
+            heard.hear(source)
     else:
-        inlet = _inlet(source)(loop, on_next, on_error, on_completed)
-        _subscribe(inlet, source, loop)
-    return inlet
+        heard = inlet(source, loop, on_next, on_error, on_completed, on_many=on_many)
+        heard.hear(source)
+    return heard
 
 
-def _inlet(source: Observable[T]) -> type[_Inlet[T]]:
-    return _Inlet if getattr(source, "keeps_demands", False) else _ForeignInlet
+def inlet(
+    source: Observable[T],
+    loop: AbstractEventLoop,
+    on_next: Callable[[T], object],
+    on_error: Callable[[Exception], object],
+    on_completed: Callable[[], object],
+    group: Group | None = None,
+    *,
+    on_many: OnMany[T] | None = None,
+    passive: bool = False,
+) -> Inlet[T]:
+    """The inlet for a source, which does not hear it yet; as for `listen`.
 
-
-def _subscribe(inlet: _Inlet[T], source: Observable[T], loop: AbstractEventLoop) -> None:
-    inlet.subscription = source.subscribe(inlet, scheduler=LoopScheduler(loop))
-    if inlet._stopped:
-        inlet.dispose()
-
-
-class Listening(abc.DisposableBase):
-    """All that one listens to, disposed together. What has ended is forgotten: more may come without end.
-
-    Small, since thousands of conversations may be idle, each listening to one thing: RxPY's
-    CompositeDisposable has a lock and a list, in which it searches for what has ended.
+    Args:
+        passive: Whether who takes many at once acts on none of them; see Sink.
     """
-
-    __slots__ = ("_first", "_others", "is_disposed")
-
-    def __init__(self) -> None:
-        self._first: abc.DisposableBase | None = None
-        self._others: dict[abc.DisposableBase, None] | None = None
-        self.is_disposed = False
-
-    def add(self, each: abc.DisposableBase) -> None:
-        """Disposes it with the rest; now if they have been disposed."""
-        if self.is_disposed:
-            each.dispose()
-        elif self._first is None:
-            self._first = each
-        else:
-            if self._others is None:
-                self._others = {}
-            self._others[each] = None
-
-    def remove(self, each: abc.DisposableBase) -> None:
-        """Disposes it, and forgets it."""
-        if each is self._first:
-            self._first = None
-        elif self._others is not None and each in self._others:
-            del self._others[each]
-            self._others = self._others or None
-        else:
-            return  # all were disposed before
-        each.dispose()
-
-    def dispose(self) -> None:
-        """Disposes all, and what is added from now on."""
-        self.is_disposed = True
-        others, self._others = self._others or (), None
-        first, self._first = self._first, None
-        for each in (first, *others):
-            if each is not None:
-                each.dispose()
-
-    def listen(
-        self,
-        source: Observable[T],
-        loop: AbstractEventLoop,
-        on_next: Callable[[T], object],
-        on_error: Callable[[Exception], object],
-        on_completed: Callable[[], object],
-    ) -> None:
-        """Like `listen`."""
-        inlet = _inlet(source)(loop, on_next, on_error, on_completed, self)
-        self.add(inlet)
-        _subscribe(inlet, source, loop)
+    if not getattr(source, "keeps_demands", False):
+        return _ForeignInlet(loop, on_next, on_error, on_completed, group)
+    if on_many is None:
+        return Inlet(loop, on_next, on_error, on_completed, group)
+    return _WideInlet(loop, on_next, on_error, on_completed, group, on_many=on_many, passive=passive)

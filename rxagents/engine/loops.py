@@ -15,20 +15,18 @@ import threading
 from asyncio import AbstractEventLoop
 from asyncio.events import _get_running_loop
 from collections.abc import Callable
-from contextvars import copy_context
 from typing import Any
 from weakref import WeakSet
 
 from reactivex import abc
-from reactivex.scheduler import CurrentThreadScheduler
 
 from .daemon_executors import DaemonExecutor
 
 __all__ = [
     "current_loop",
     "dropped",
-    "enqueued",
     "hop",
+    "hop_and_wait",
     "is_on",
     "is_shared",
     "let_go",
@@ -36,8 +34,9 @@ __all__ = [
     "pulled",
     "retain",
     "shared_loop",
-    "trampolined",
 ]
+
+_PATIENCE = 1.0  # seconds
 
 
 class _SharedLoop:
@@ -151,6 +150,26 @@ def hop(loop: AbstractEventLoop, action: Callable[..., object], *args: Any) -> b
     return True
 
 
+def hop_and_wait(loop: AbstractEventLoop, action: Callable[[], object]) -> bool:
+    """As `hop`; a thread without a loop of its own, for which that is the shared one, waits until it is done.
+
+    Not for long, since that loop may be busy with something that waits for this very thread.
+    """
+    done = threading.Event()
+
+    def act() -> None:
+        try:
+            action()
+        finally:
+            done.set()
+
+    if not hop(loop, act):
+        return False
+    if current_loop() is loop:
+        done.wait(_PATIENCE)
+    return True
+
+
 def retain(loop: AbstractEventLoop) -> Callable[[], None]:
     """Keeps the shared loop alive past the program's threads; the result lets go. Both on the loop."""
     shared = _shared
@@ -169,24 +188,6 @@ def pulled(loop: AbstractEventLoop, subscription: abc.DisposableBase) -> None:
     shared = _shared
     if shared is not None and shared.loop is loop:
         shared.pulled.add(subscription)
-
-
-def trampolined(action: Callable[[], object]) -> None:
-    """Runs the action as Rx subscribes: at once if a trampoline is running, else within a new one."""
-    if CurrentThreadScheduler.singleton().schedule_required():
-        enqueued(action)
-    else:
-        action()
-
-
-def enqueued(action: Callable[[], object]) -> None:
-    """Runs the action on the thread's trampoline, after what is running on it now, in the context of now."""
-    context = copy_context()
-
-    def run(_: abc.SchedulerBase, __: object) -> None:
-        context.run(action)
-
-    CurrentThreadScheduler.singleton().schedule(run)
 
 
 def is_shared(loop: AbstractEventLoop) -> bool:

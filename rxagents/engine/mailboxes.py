@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from asyncio import AbstractEventLoop
 from collections import deque
-from collections.abc import Callable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
 
 from reactivex import abc
 
@@ -18,8 +18,11 @@ __all__ = ["AsyncBell", "Mailbox"]
 T = TypeVar("T")
 
 
-class Mailbox(Demand, Generic[T]):
+class Mailbox(abc.ObserverBase[T], Demand, Generic[T]):
     """What a subscription leaves for an iterator, and the demand of that one. It does not know the iterator.
+
+    It is the observer of the subscription, and a passive one: it acts on nothing that it is told, and so may
+    be told many items at once.
 
     When it holds a buffer of items, nothing more is wanted until half of them were taken: a source goes
     on and stops again for each half buffer, and not for each item. Once it has ended or was left, it keeps
@@ -29,6 +32,8 @@ class Mailbox(Demand, Generic[T]):
         wake: Called when there is something to fetch.
         buffer: How many items make it full.
     """
+
+    passive = True
 
     __slots__ = ("_full", "_half", "_is_full", "_waited_for", "_watchers", "ended", "error", "items", "wake")
 
@@ -43,10 +48,19 @@ class Mailbox(Demand, Generic[T]):
         self._waited_for = False
         self._watchers = Watchers()
 
-    def put(self, item: T) -> None:
+    def on_next(self, value: T) -> None:
         items = self.items
-        items.append(item)
+        items.append(value)
         if len(items) == self._full:
+            self._is_full = True
+            self._watchers.tell()
+        self.wake()
+
+    def on_many(self, values: Sequence[T]) -> None:
+        """As `on_next` with each of them."""
+        items = self.items
+        items.extend(values)
+        if len(items) >= self._full and not self._is_full:
             self._is_full = True
             self._watchers.tell()
         self.wake()
@@ -74,17 +88,21 @@ class Mailbox(Demand, Generic[T]):
         return self.ended or not self._is_full or len(self.items) <= self._half
 
     @property
+    def room(self) -> int:
+        return self._full - len(self.items) if self.wanted else 0
+
+    @property
     def idle(self) -> bool:
         return self.ended or (self._waited_for and not self.items)
 
     def watch(self, callback: Callable[[], None], cares: Watchers | None = None) -> abc.DisposableBase:
         return self._watchers.add(callback, cares)
 
-    def fail(self, error: Exception) -> None:
+    def on_error(self, error: Exception) -> None:
         self.error = error
-        self.end()
+        self.on_completed()
 
-    def end(self) -> None:
+    def on_completed(self) -> None:
         self.ended = True
         self._watchers.tell()
         self.wake()
@@ -92,7 +110,7 @@ class Mailbox(Demand, Generic[T]):
     def close(self) -> None:
         # into a deque of no length: an item may be on its way from another thread
         self.items = deque(maxlen=0)
-        self.end()  # another task or thread may be waiting for the next item
+        self.on_completed()  # another task or thread may be waiting for the next item
 
     def raise_error(self) -> None:
         error, self.error = self.error, None
@@ -125,15 +143,29 @@ class AsyncBell:
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
-    async def wait(self, is_due: Callable[[], bool]) -> None:
+    def awaited(self) -> asyncio.Future[None]:
+        """Ends when it is rung. To be handed back after that, or instead.
+
+        Raises:
+            RuntimeError: Another one is out.
+        """
         if self._waiter is not None:
             raise RuntimeError(
                 "another task waits for the next item of this iterator; let each task iterate for itself"
             )
         self._waiter = waiter = self._loop.create_future()
+        return waiter
+
+    def no_longer(self, waiter: asyncio.Future[None]) -> None:
+        """Nobody waits for this any more."""
+        if self._waiter is waiter:
+            self._waiter = None
+
+    async def wait(self, box: Mailbox[Any]) -> None:
+        """Waits until it is rung, unless there is something in the box, or it has ended."""
+        waiter = self.awaited()
         try:
-            if not is_due():  # rung between the look into the box and now, by another thread
+            if not (box.items or box.ended):
                 await waiter
         finally:
-            if self._waiter is waiter:
-                self._waiter = None
+            self.no_longer(waiter)

@@ -7,28 +7,24 @@ operator hears a source: items that come on another thread hop onto the loop, on
 
 from __future__ import annotations
 
-import threading
 from asyncio import AbstractEventLoop
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from reactivex import abc
-from reactivex.disposable import Disposable
 
 from ..errors import LateItemError, RunCancelledError
-from .demands import current_demand, demanded_by
-from .loops import current_loop, dropped, enqueued, hop, is_on, is_shared, let_go, retain, trampolined
+from .loops import dropped, is_shared
+from .subscriptions import Subscription
 
 __all__ = ["Sink", "Start"]
-
-_PATIENCE = 1.0  # seconds
 
 T = TypeVar("T")
 Start = Callable[["Sink[T]"], "abc.DisposableBase | Callable[[], None] | None"]
 
 
-class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
+class Sink(Subscription, abc.ObserverBase[T], Generic[T]):
     """One subscription: the observer on one side, what to let go of on the other.
 
     It passes on `on_next* (on_error | on_completed)?`, one at a time, and nothing after dispose: what
@@ -36,24 +32,20 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
     raises ends this subscription only, and comes back to the observer as its `on_error`.
 
     Attributes:
-        demand: What who subscribed wants of it; None: everything.
+        passive: Whether who subscribed acts on nothing that he is told: he may as well be told many items
+            at once.
     """
 
     __slots__ = (
-        "__weakref__",
         "_late",
         "_observer",
         "_on_completed",
         "_on_error",
+        "_on_many",
         "_on_next",
         "_over",
-        "_release",
-        "_teardown",
         "_telling",
-        "_torn",
-        "demand",
-        "loop",
-        "stopped",
+        "passive",
     )
 
     def __init__(
@@ -63,67 +55,25 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
         on_error: Callable[[Exception], None] | None = None,
         on_completed: Callable[[], None] | None = None,
     ) -> None:
-        self.loop = loop
-        # who reads a subject, such as behind `share()`, is not known: it must not wait for the first of them
-        self.demand = None if isinstance(on_next, abc.SubjectBase) else current_demand()
+        super().__init__(loop)
+        if isinstance(on_next, abc.SubjectBase):
+            # who reads that, such as behind `share()`, is not known: it must not wait for the first of them
+            self.demand = None
         self._observer: abc.ObserverBase[T] | None = None
+        self._on_many: Callable[[Sequence[T]], None] | None = None
+        self.passive = False
         if callable(getattr(on_next, "on_next", None)):
             # its other two methods are bound at the end: of thousands that are idle they would take room
             self._observer = on_next
+            self._on_many = getattr(on_next, "on_many", None)
+            self.passive = getattr(on_next, "passive", False)
             on_next, on_error, on_completed = on_next.on_next, None, None
         self._on_next: Callable[[T], None] = on_next or _ignore
         self._on_error = on_error
         self._on_completed = on_completed
-        self._teardown: abc.DisposableBase | None = None
-        self._release: Callable[[], None] | None = None
-        self._torn = False
         self._telling = False
         self._over = False
         self._late: deque[Callable[[], None]] | None = None
-        self.stopped = False
-
-    def begin(self, start: Start[T]) -> None:
-        """Runs `start` on the loop: through the trampoline if this is its thread, else by a hop."""
-        if is_on(self.loop):
-            trampolined(lambda: self._start(start))
-        else:
-            # through the trampoline here too: who subscribed has the disposable before the first item
-            enqueued(lambda: self._hop(start))
-
-    def _hop(self, start: Start[T]) -> None:
-        begun = threading.Event()
-
-        def begin() -> None:
-            try:
-                self._start(start)
-            finally:
-                begun.set()
-
-        if not hop(self.loop, trampolined, begin):
-            self.on_error(RunCancelledError("the event loop that this stream belongs to is closed"))
-        elif current_loop() is self.loop:
-            # A thread without a loop of its own waits until the shared one has subscribed: so what is hot
-            # is heard as soon as `subscribe` has returned, as anywhere in Rx. Not for long, since that loop
-            # may be busy with something that waits for this very thread.
-            begun.wait(_PATIENCE)
-
-    def _start(self, start: Start[T]) -> None:
-        if self.stopped:
-            return
-        self._release = retain(self.loop)
-        try:
-            # again, as a trampoline or a hop lies between
-            with demanded_by(self.demand):
-                teardown = start(self)
-        except Exception as error:
-            self.on_error(error)
-            return
-        if teardown is not None:
-            teardown = teardown if isinstance(teardown, abc.DisposableBase) else Disposable(teardown)
-            if self._torn:
-                let_go(teardown)
-            else:
-                self._teardown = teardown  # which refers to this one: let go of at the end
 
     def on_next(self, value: T) -> None:
         if self.stopped:
@@ -139,6 +89,25 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
         self._telling = True
         try:
             self._next(value)
+            while self._late:
+                self._late.popleft()()
+        finally:
+            self._telling = False
+
+    def on_many(self, values: Sequence[T]) -> None:
+        """As `on_next` with each of them, which is what it comes to where the observer takes but one."""
+        if self._on_many is None or self._telling or self.stopped:
+            for value in values:
+                self.on_next(value)
+            return
+        self._telling = True
+        try:
+            try:
+                self._on_many(values)
+            except Exception as error:
+                self.reject(error)
+            except SystemExit as leaving:
+                self.exit(leaving)
             while self._late:
                 self._late.popleft()()
         finally:
@@ -223,27 +192,6 @@ class Sink(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
             except Exception as error:
                 dropped(error, "a subscriber's on_completed raised")
         self._tear_down()
-
-    def dispose(self) -> None:
-        """Ends the subscription, from any thread: nothing that comes after it is told."""
-        self.stopped = True
-        if self._torn:
-            return
-        if is_on(self.loop):
-            self._tear_down()
-        else:
-            hop(self.loop, self._tear_down)
-
-    def _tear_down(self) -> None:
-        if self._torn:
-            return
-        self._torn = True
-        teardown, self._teardown = self._teardown, None
-        if teardown is not None:
-            let_go(teardown)
-        if self._release is not None:
-            self._release()
-            self._release = None
 
 
 def _ignore(_: object) -> None:

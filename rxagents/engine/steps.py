@@ -13,8 +13,8 @@ from reactivex.disposable import Disposable, SerialDisposable
 
 from .demands import Demand, current_demand
 from .emitters import Emitter
-from .loops import enqueued
 from .sinks import Sink
+from .trampolines import enqueued
 
 __all__ = ["Around", "stepped", "when_wanted"]
 

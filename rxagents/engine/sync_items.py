@@ -68,13 +68,13 @@ class SyncItems(Iterator[T], Generic[T]):
         if self._source is not None:
             source, self._source = self._source, None
             with demanded_by(box):
-                sink = Sink[T](self._loop, box.put, box.fail, box.end)
+                sink = Sink[T](self._loop, box)
             self._subscription = sink
             pulled(self._loop, sink)
             box.wait()
             # subscribes over there: this thread may have a loop of its own, which it is blocking
             if not hop(self._loop, sink.begin, source.subscribe):
-                box.fail(RunCancelledError("the event loop that brings the items is closed"))
+                box.on_error(RunCancelledError("the event loop that brings the items is closed"))
         try:
             while True:
                 if box.items:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 __all__ = ["cancelled_tasks_ended", "keep", "to_its_end"]
@@ -13,10 +13,16 @@ __all__ = ["cancelled_tasks_ended", "keep", "to_its_end"]
 _tasks: set[asyncio.Task[Any]] = set()
 
 
-def keep(task: asyncio.Task[Any]) -> None:
-    """Keeps a task until it has ended."""
+def keep(task: asyncio.Task[Any], on_end: Callable[[asyncio.Task[Any]], None] | None = None) -> None:
+    """Keeps a task until it has ended; `on_end` is called then."""
     _tasks.add(task)
-    task.add_done_callback(_tasks.discard)
+
+    def ended(task: asyncio.Task[Any]) -> None:
+        _tasks.discard(task)
+        if on_end is not None:
+            on_end(task)
+
+    task.add_done_callback(_tasks.discard if on_end is None else ended)
 
 
 async def cancelled_tasks_ended() -> None:

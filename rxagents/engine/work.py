@@ -11,18 +11,26 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import copy_context
 from functools import partial
+from typing import Any
 
 __all__ = ["afterwards", "defer", "together"]
 
 
-class _Work(threading.local):
+class _Work:
+    __slots__ = ("last", "queue", "running")
+
     def __init__(self) -> None:
         self.queue: deque[Callable[[], None]] = deque()
         self.last: deque[Callable[[], None]] = deque()
         self.running = False
 
 
-_work = _Work()
+class _OnThread(threading.local):
+    def __init__(self) -> None:
+        self.here = _Work()
+
+
+_work = _OnThread()
 
 
 def defer(action: Callable[[], None]) -> None:
@@ -30,39 +38,42 @@ def defer(action: Callable[[], None]) -> None:
 
     It runs in the context of now, as does what comes `afterwards`.
     """
-    _work.queue.append(partial(copy_context().run, action))
-    if not _work.running:
+    work = _work.here
+    work.queue.append(partial(copy_context().run, action))
+    if not work.running:
         together(_nothing)
 
 
 def afterwards(action: Callable[[], None]) -> None:
     """Runs the action when nothing deferred is left: when an end has gone up through all its blocks."""
-    _work.last.append(partial(copy_context().run, action))
-    if not _work.running:
+    work = _work.here
+    work.last.append(partial(copy_context().run, action))
+    if not work.running:
         together(_nothing)
 
 
-def together(action: Callable[[], None]) -> None:
+def together(action: Callable[..., None], *args: Any) -> None:
     """Runs the action; what it defers runs after it, not within it."""
-    if _work.running:
-        action()
+    work = _work.here
+    if work.running:
+        action(*args)
         return
-    _work.running = True
+    work.running = True
     try:
-        action()
+        action(*args)
     finally:
-        _drain()
+        _drain(work)
 
 
-def _drain() -> None:
+def _drain(work: _Work) -> None:
     """Does what was deferred; a piece that raises takes none of the others with it."""
     try:
-        while _work.queue or _work.last:
-            (_work.queue or _work.last).popleft()()
+        while work.queue or work.last:
+            (work.queue or work.last).popleft()()
     finally:
-        if _work.queue or _work.last:
-            _drain()
-        _work.running = False
+        if work.queue or work.last:
+            _drain(work)
+        work.running = False
 
 
 def _nothing() -> None:

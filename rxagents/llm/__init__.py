@@ -29,6 +29,8 @@ else:
     def __getattr__(name):
         if name not in _SERVED:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        # what takes time and no lock of Python's goes on in a thread meanwhile
+        import_module(f"{__name__}.certificates").begin_reading()
         found = globals()[name] = getattr(import_module(f"{__name__}.{_SERVED[name]}"), name)
         return found
 

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from importlib import import_module
 from inspect import isawaitable, iscoroutinefunction
+from ssl import SSLContext
 from typing import Any, TypeAlias
 
 import httpx2
@@ -17,10 +18,12 @@ from openai import AsyncAzureOpenAI, AsyncOpenAI
 from ..engine.tasks import to_its_end
 from ..engine.threads import call_in_thread
 from ..errors import ConfigurationError
+from .certificates import begin_reading
 from .client_settings import merged_settings, new_client, shown_address
 from .clients import LoopClients
 from .requests import LLMConstraints
 from .served_models import API, ServedModel
+from .transports import Transport, chosen_transport, new_http_client
 
 __all__ = ["AzureOpenAILLM"]
 
@@ -64,6 +67,7 @@ class AzureOpenAILLM(ServedModel):
         temperature: Sent with each request that does not name one itself.
         timeout: Seconds in which the service must send something, or an `httpx2.Timeout`.
         max_retries: How often a request is sent again.
+        transport: What carries the requests, `aiohttp` or `httpx`; see OpenAILLM.
         params: Further parameters of each request.
 
     Attributes:
@@ -92,6 +96,7 @@ class AzureOpenAILLM(ServedModel):
         temperature: float | None = None,
         timeout: float | httpx2.Timeout | None = None,
         max_retries: int | None = None,
+        transport: Transport | None = None,
         **params: Any,
     ) -> None:
         if config is not None and not isinstance(config, Mapping):
@@ -110,6 +115,7 @@ class AzureOpenAILLM(ServedModel):
                 "temperature": temperature,
                 "timeout": timeout,
                 "max_retries": max_retries,
+                "transport": transport,
             },
             params,
         )
@@ -134,7 +140,10 @@ class AzureOpenAILLM(ServedModel):
             if key and provider:
                 raise ConfigurationError("give `api_key` or `azure_ad_token_provider`, not both")
             self._connection = _looked_up(azure_deployment=deployment, **own)
-        clients = LoopClients(partial(_opened, self._connection, key, provider))
+        carried = chosen_transport(settings.pop("transport", None), chosen)
+        if chosen is None:
+            begin_reading()
+        clients = LoopClients(partial(_opened, self._connection, key, provider, carried))
         super().__init__(self._connection["azure_deployment"], clients, chosen, settings)
 
     def __repr__(self) -> str:
@@ -143,7 +152,11 @@ class AzureOpenAILLM(ServedModel):
 
 
 async def _opened(
-    connection: dict[str, str], api_key: str | None, provider: _TokenProvider | None
+    connection: dict[str, str],
+    api_key: str | None,
+    provider: _TokenProvider | None,
+    transport: Transport,
+    context: SSLContext,
 ) -> AsyncGenerator[AsyncOpenAI, None]:
     """One client for one loop; see LoopClients."""
     async with AsyncExitStack() as stack:
@@ -154,7 +167,8 @@ async def _opened(
             access["api_key"] = key
         else:
             access["azure_ad_token_provider"] = _default_token_provider(stack)
-        client = new_client(AsyncAzureOpenAI, _ADDRESS, **connection, **access)
+        http_client = new_http_client(transport, context)
+        client = new_client(AsyncAzureOpenAI, _ADDRESS, http_client, **connection, **access)
         stack.push_async_callback(lambda: to_its_end(client.close()))
         yield client
 

@@ -6,6 +6,7 @@ Source: OpenAI's API reference, "Create chat completion".
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 from urllib.parse import quote
 
@@ -31,15 +32,12 @@ def _body(request: ChatRequest, own: Mapping[str, Any], constraints: LLMConstrai
         body["temperature"] = constraints.temperature
     if not constraints.structured_output:
         body.pop("response_format", None)
-    body["messages"] = [_of_chat(message) for message in as_allowed(body["messages"], constraints)]
+    messages = as_allowed(body["messages"], constraints)
+    if not TAKEN_BACK.isdisjoint(chain.from_iterable(messages)):
+        # only the Responses API takes these back; see `responses_input`
+        messages = [{key: said[key] for key in said if key not in TAKEN_BACK} for said in messages]
+    body["messages"] = messages
     return to_be_sent(body)
-
-
-def _of_chat(message: dict[str, Any]) -> dict[str, Any]:
-    # only the Responses API takes these back; see `responses_input`
-    if TAKEN_BACK.isdisjoint(message):
-        return message
-    return {key: value for key, value in message.items() if key not in TAKEN_BACK}
 
 
 def _path(client: AsyncOpenAI, model: str) -> str:

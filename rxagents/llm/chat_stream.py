@@ -6,19 +6,21 @@ Azure, DeepSeek, Groq, Mistral, OpenRouter, Snowflake and Crusoe for what the re
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, cast
 
 from pydantic_core import to_json
 
 from ..errors import ModelConnectionError, ModelProtocolError
+from ..kept_deltas import Kept
 from ..values import Completion, Delta, Usage
+from .chunk_forms import ChunkForm, form_of
 from .event_json import checked, malformed, quoted, read_document, read_event, reported
 from .sse import SSEDecoder
 
 __all__ = ["ChatStreamDecoder"]
 
 _STANDARD = frozenset(("content", "function_call", "refusal", "role", "tool_calls"))
+_TRIES = 4
 _CALL = frozenset(("id", "function", "type", "index"))
 
 
@@ -39,6 +41,8 @@ class ChatStreamDecoder:
     def __init__(self, request_id: str | None = None) -> None:
         self.done = False
         self._sse = SSEDecoder()
+        self._form: ChunkForm | None = None
+        self._tries = _TRIES
         self._request_id = request_id
         self._model: str | None = None
         self._finish_reason: str | None = None
@@ -54,12 +58,12 @@ class ChatStreamDecoder:
             request_id=self._request_id,
         )
 
-    def feed(self, chunk: bytes, emit: Callable[[Delta], None]) -> None:
-        """Emits the Deltas that this read completes.
+    def feed(self, chunk: bytes, deltas: list[Kept]) -> None:
+        """Adds the Deltas that this read completes.
 
         Args:
             chunk: What was read of the body; it may begin and end anywhere.
-            emit: Called with each Delta, in order, before an error behind it is raised.
+            deltas: To add to, in order, before an error behind it is raised.
 
         Raises:
             ModelStreamError: The service reported an error within the stream.
@@ -67,14 +71,24 @@ class ChatStreamDecoder:
         """
         if self.done:
             return
-        for name, data in self._sse.feed(chunk):
+        events = self._sse.cut(chunk)
+        for run in (events,) if self._form is None else self._form.runs(events):
+            if isinstance(run, list):
+                deltas += run
+            else:
+                self._decode(run, deltas)
+
+    def _decode(self, events: bytes, deltas: list[Kept]) -> None:
+        for name, data in self._sse.decode(events):
+            if self.done:
+                return
             if data.startswith(b"[DONE]"):
                 self.done = True
                 return
-            self._take(name, data, emit)
+            self._take(name, data, deltas)
 
-    def close(self, emit: Callable[[Delta], None]) -> None:
-        """To be called when the body has ended; emits the Delta of an event that lacks its blank line.
+    def close(self, deltas: list[Kept]) -> None:
+        """To be called when the body has ended; adds the Delta of an event that lacks its blank line.
 
         A service that says either `[DONE]` or a finish reason has said all (Snowflake leaves out the
         reason, others leave out `[DONE]`).
@@ -90,7 +104,7 @@ class ChatStreamDecoder:
                 self.done = True
                 return
             try:
-                self._take(name, data, emit)
+                self._take(name, data, deltas)
             except ModelProtocolError as error:
                 # The end of the body cut this chunk, so it is the connection that is at fault.
                 raise ModelConnectionError(
@@ -102,7 +116,7 @@ class ChatStreamDecoder:
                 "the service or a proxy before it closed the connection, so ask again"
             )
 
-    def take_whole(self, body: bytes, emit: Callable[[Delta], None]) -> None:
+    def take_whole(self, body: bytes, deltas: list[Kept]) -> None:
         """Reads a `chat.completion` object as the one chunk of a stream that says the same.
 
         Raises:
@@ -117,10 +131,10 @@ class ChatStreamDecoder:
             for choice in choices:
                 if isinstance(choice, dict) and "message" in choice:
                     choice["delta"] = _numbered(choice.pop("message"))
-        self._take(None, to_json(document), emit)
+        self._take(None, to_json(document), deltas)
         self.done = True
 
-    def _take(self, name: str | None, data: bytes, emit: Callable[[Delta], None]) -> None:
+    def _take(self, name: str | None, data: bytes, deltas: list[Kept]) -> None:
         chunk = read_event(name, data)
         if chunk is None:
             return
@@ -148,9 +162,18 @@ class ChatStreamDecoder:
                 continue  # Azure reports the results of its asynchronous filter in a choice without one
             content = raw.get("content")
             if len(raw) == 1 and content.__class__ is str:  # what nearly every token looks like
-                emit({"content": content, "function_call": None, "refusal": None, "tool_calls": None})
+                delta: Delta = {
+                    "content": content,
+                    "function_call": None,
+                    "refusal": None,
+                    "tool_calls": None,
+                }
             else:
-                emit(_increment(raw, data))
+                delta = _increment(raw, data)
+            deltas.append(delta)
+            if self._tries and content:
+                self._form = form_of(data, chunk, delta)
+                self._tries = 0 if self._form else self._tries - 1
 
 
 def _numbered(message: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx2
-from openai import AsyncOpenAI, DefaultAsyncHttpxClient, OpenAIError
+from openai import AsyncOpenAI, OpenAIError
 
 from ..errors import ConfigurationError
 
@@ -24,12 +24,16 @@ def merged_settings(
     return {**config, **given, **params}
 
 
-def new_client(kind: Callable[..., AsyncOpenAI], setting: str, **arguments: Any) -> AsyncOpenAI:
-    """A client with an HTTP client of its own.
+def new_client(
+    kind: Callable[..., AsyncOpenAI], setting: str, http_client: httpx2.AsyncClient, **arguments: Any
+) -> AsyncOpenAI:
+    """A client with an HTTP client of its own, which its closing closes.
 
     Args:
         kind: The class of the client.
         setting: The setting that holds the service's address, for errors.
+        http_client: Not the client's default one: that one's finalizer closes it on whatever loop is then
+            running.
         arguments: What the class takes; an `api_key` among them is checked.
 
     Raises:
@@ -41,8 +45,6 @@ def new_client(kind: Callable[..., AsyncOpenAI], setting: str, **arguments: Any)
         raise ConfigurationError(
             "the key holds characters that no HTTP header may hold; is there a line break at its end?"
         )
-    # Not the client's default one: that one's finalizer closes it on whatever loop is then running.
-    http_client = DefaultAsyncHttpxClient()
     try:
         client = kind(http_client=http_client, **arguments)
     except (OpenAIError, httpx2.InvalidURL, ValueError) as error:

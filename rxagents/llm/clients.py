@@ -12,6 +12,7 @@ import os
 import threading
 from asyncio import AbstractEventLoop
 from collections.abc import AsyncGenerator, Callable, MutableMapping
+from ssl import SSLContext
 from typing import TypeAlias
 from weakref import WeakKeyDictionary, WeakSet, finalize
 
@@ -19,13 +20,14 @@ from openai import AsyncOpenAI
 
 from ..engine.loops import hop
 from ..engine.tasks import keep, to_its_end
+from .certificates import tls_context
 
 __all__ = ["LoopClients"]
 
 # Seconds.
 _GRACE = 0.1
 
-_Opening: TypeAlias = Callable[[], AsyncGenerator[AsyncOpenAI, None]]
+_Opening: TypeAlias = Callable[[SSLContext], AsyncGenerator[AsyncOpenAI, None]]
 
 _Held: TypeAlias = tuple[AsyncGenerator[AsyncOpenAI, None], AsyncOpenAI]
 
@@ -41,9 +43,9 @@ class LoopClients:
     closed without `shutdown_asyncgens` leaves sockets open, and then asyncio itself warns of them.
 
     Args:
-        opening: An async generator function that yields one client, and closes it afterwards. It
-            must not await anything before the yield, so that a loop gets one client, not two. It
-            must not refer to the model, so that the model can be dropped.
+        opening: An async generator function that is given what TLS trusts, yields one client, and
+            closes it afterwards. It must not await anything before the yield, so that a loop gets one
+            client, not two. It must not refer to the model, so that the model can be dropped.
     """
 
     def __init__(self, opening: _Opening) -> None:
@@ -62,11 +64,12 @@ class LoopClients:
             Exception: What making it raises.
         """
         loop = asyncio.get_running_loop()
-        with self._lock:
-            held = self._held.get(loop)
-        if held is not None and not held[1].is_closed():
-            return held[1]
-        generator = self._opening()
+        if client := self._found(loop):
+            return client
+        context = await tls_context()
+        if client := self._found(loop):  # another task has made it meanwhile
+            return client
+        generator = self._opening(context)
         client = await anext(generator)
         with self._lock:
             # An open socket refers to its loop, so such an entry would outlive its loop.
@@ -74,6 +77,11 @@ class LoopClients:
                 del self._held[other]
             self._held[loop] = (generator, client)
         return client
+
+    def _found(self, loop: AbstractEventLoop) -> AsyncOpenAI | None:
+        with self._lock:
+            held = self._held.get(loop)
+        return None if held is None or held[1].is_closed() else held[1]
 
     async def aclose(self) -> None:
         """Closes the client of the running loop; it gets a new one when it asks again."""

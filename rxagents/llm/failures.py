@@ -96,7 +96,7 @@ def _connection_error(
 ) -> ModelError:
     # Only the system's own words: those of a transport may hold the header with the key.
     reason = str(innermost) if isinstance(innermost, OSError) else ""
-    reason = _excerpt(reason) or type(innermost).__name__
+    reason = _excerpt(reason) or type(next(_of_transports(error), innermost)).__name__
     if received is not None:
         return ModelConnectionError(
             f"lost the connection to {host} before the answer was whole, after {received} bytes of it "
@@ -163,6 +163,10 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _of_transport(error: BaseException) -> bool:
     return type(error).__module__.partition(".")[0] in _TRANSPORTS
+
+
+def _of_transports(error: BaseException) -> Iterator[BaseException]:
+    return (each for each in _causes(error) if _of_transport(each))
 
 
 def _is_timeout(error: BaseException) -> bool:

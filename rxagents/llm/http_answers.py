@@ -8,20 +8,23 @@ content type: no line of a stream that means anything begins with `{` or `<`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, cast
 
 import httpx2
 
 from ..engine.demands import current_demand
 from ..engine.tasks import to_its_end
 from ..errors import ModelProtocolError
-from ..values import Completion, Delta
+from ..kept_deltas import Deltas, Kept
+from ..values import Completion
 from .event_json import quoted
+from .ready_reads import ReadyReads
 from .still_sockets import left_alone
 
-__all__ = ["AnswerDecoder", "read_answer"]
+__all__ = ["AnswerDecoder", "HTTPAnswer"]
 
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 _PAGE = 2000
@@ -45,113 +48,136 @@ class AnswerDecoder(Protocol):
     def completion(self) -> Completion:
         """What is known so far of usage, finish reason and model."""
 
-    def feed(self, chunk: bytes, emit: Callable[[Delta], None]) -> None:
-        """Emits the Deltas that this read of a stream completes."""
+    def feed(self, chunk: bytes, deltas: list[Kept]) -> None:
+        """Adds the Deltas that this read of a stream completes."""
 
-    def close(self, emit: Callable[[Delta], None]) -> None:
+    def close(self, deltas: list[Kept]) -> None:
         """To be called when the body of a stream has ended; raises if the answer is not whole."""
 
-    def take_whole(self, body: bytes, emit: Callable[[Delta], None]) -> None:
-        """Emits the Deltas of an answer that came as one document."""
+    def take_whole(self, body: bytes, deltas: list[Kept]) -> None:
+        """Adds the Deltas of an answer that came as one document."""
 
 
-async def read_answer(
-    response: httpx2.Response, decoder: AnswerDecoder, emit: Callable[[Delta], None]
-) -> Completion:
-    """Emits the deltas of an answer as they come, and returns its completion.
-
-    The response is closed when this ends, also if the task is cancelled, again and again even; if
-    the body was read to its end, the connection goes back to its pool.
+class HTTPAnswer:
+    """One answer, to be read once.
 
     Args:
         response: With a body that has not been read.
-        decoder: Of the API that was asked.
-        emit: Called with each Delta. It may cancel the task, and then nothing more is read.
 
-    Raises:
-        ModelStreamError: The service reported an error within the stream.
-        ModelProtocolError: What came is no answer of that API.
-        ModelConnectionError: The body ended before the answer was whole.
-        Exception: What the transport raises.
+    Attributes:
+        received: How many bytes of it have come.
     """
-    chunks = response.aiter_bytes()
-    try:
-        begun = await _begun(chunks)
-        first = begun.lstrip(_BLANK)[:1]
-        if first == b"{":
-            decoder.take_whole(b"".join([begun, *[chunk async for chunk in chunks]]), emit)
-        elif first == b"<" or "text/html" in response.headers.get("content-type", ""):
-            raise _page(response, begun)
-        else:
-            await _take_stream(response, begun, chunks, decoder, emit)
-        return decoder.completion
-    finally:
-        if not response.is_closed:
-            await to_its_end(_let_go(response, chunks))
 
+    def __init__(self, response: httpx2.Response) -> None:
+        self._response = response
+        self._demand = current_demand()
+        self._chunks = _chunks(response)
+        self._reads = ReadyReads(self._chunks, PIECE, self._room)
 
-async def _begun(chunks: AsyncGenerator[bytes, None]) -> bytes:
-    """The first reads, up to one that is not blank."""
-    begun = b""
-    async for chunk in chunks:
-        begun += chunk
-        if begun.lstrip(_BLANK):
-            break
-    return begun
+    @property
+    def received(self) -> int:
+        return self._reads.received
 
+    async def read(self, decoder: AnswerDecoder, emit: Callable[[Sequence[Any]], object]) -> Completion:
+        """Emits the deltas as they come, and returns the completion.
 
-async def _take_stream(
-    response: httpx2.Response,
-    begun: bytes,
-    chunks: AsyncGenerator[bytes, None],
-    decoder: AnswerDecoder,
-    emit: Callable[[Delta], None],
-) -> None:
-    task = asyncio.current_task()
-    demand = current_demand()
+        The response is closed when this ends, also if the task is cancelled, again and again even; if
+        the body was read to its end, the connection goes back to its pool.
 
-    async def take(chunk: bytes) -> bool:
-        """Whether to read on."""
-        for piece in _pieces(chunk) if demand is not None else (chunk,):
-            decoder.feed(piece, emit)
-            if decoder.done or _cancelled(task):
-                return False
-            if demand is not None and not demand.wanted:
-                # the socket is not read meanwhile, so that TCP holds the service back
-                with left_alone(response):
-                    await demand.granted()
-        return True
+        Args:
+            decoder: Of the API that was asked.
+            emit: Called with the Deltas of each read, if there are any. It may cancel the task, and then
+                nothing more is read.
 
-    if await take(begun):
-        async for chunk in chunks:
-            if not await take(chunk):
+        Raises:
+            ModelStreamError: The service reported an error within the stream.
+            ModelProtocolError: What came is no answer of that API.
+            ModelConnectionError: The body ended before the answer was whole.
+            Exception: What the transport raises.
+        """
+        try:
+            begun = await self._begun()
+            first = begun.lstrip(_BLANK)[:1]
+            if first == b"{":
+                whole = b"".join([begun, *[read async for read in self._reads]])
+                _emitted(partial(decoder.take_whole, whole), emit)
+            elif first == b"<" or "text/html" in self._response.headers.get("content-type", ""):
+                raise _page(self._response, begun)
+            else:
+                self._reads.put_back(begun)
+                await self._stream(decoder, emit)
+            return decoder.completion
+        except httpx2.RequestError as error:
+            error.request = self._response.request  # which says what timeouts it had
+            raise
+        finally:
+            try:
+                await self._reads.aclose()
+            finally:
+                if not self._response.is_closed:
+                    await to_its_end(self._let_go())
+
+    def _room(self) -> int:
+        return PIECE if self._demand is None else self._demand.room
+
+    async def _begun(self) -> bytes:
+        """The first reads, up to one that is not blank."""
+        begun = b""
+        async for read in self._reads:
+            begun += read
+            if begun.lstrip(_BLANK):
                 break
-    if _cancelled(task):
-        # Whoever hears the answer has left while it was told. Where the rest is there already,
-        # reading on would not notice that before the last of it.
-        raise asyncio.CancelledError
-    decoder.close(emit)
-    # The answer is whole, so it does not matter any more how its body ends.
-    with suppress(Exception):
-        async with asyncio.timeout(_PATIENCE):
-            async for _ in chunks:
-                pass
+        return begun
+
+    async def _stream(self, decoder: AnswerDecoder, emit: Callable[[Sequence[Any]], object]) -> None:
+        task = cast(asyncio.Task[Any], asyncio.current_task())
+        demand = self._demand
+        async for read in self._reads:
+            deltas: list[Kept] = []
+            try:
+                decoder.feed(read, deltas)
+            finally:
+                if deltas:  # what came before an error is not lost
+                    emit(Deltas(deltas))
+            if decoder.done or task.cancelling():
+                break
+            if demand is not None and not demand.wanted and not self._reads.waits:
+                # the socket is not read meanwhile, so that TCP holds the service back
+                with left_alone(self._response):
+                    await demand.granted()
+        if task.cancelling():
+            # Whoever hears the answer has left while it was told. Where the rest is there already,
+            # reading on would not notice that before the last of it.
+            raise asyncio.CancelledError
+        _emitted(decoder.close, emit)
+        # The answer is whole, so it does not matter any more how its body ends.
+        with suppress(Exception):
+            async with asyncio.timeout(_PATIENCE):
+                async for _ in self._reads:
+                    pass
+
+    async def _let_go(self) -> None:
+        # In this order: a generator that is closed first would close the response from within.
+        await self._response.aclose()
+        await self._chunks.aclose()
 
 
-def _pieces(chunk: bytes) -> Iterator[bytes]:
-    """One read in pieces, so that however much a transport reads, few tokens of it come at once."""
-    begin = 0
-    while len(chunk) - begin > PIECE:
-        # between two events, if that can be: so they are decoded fastest
-        end = chunk.rfind(b"\n\n", begin, begin + PIECE) + 2
-        end = end if end > begin + 1 else begin + PIECE
-        yield chunk[begin:end]
-        begin = end
-    yield chunk[begin:] if begin else chunk
+def _chunks(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
+    """The reads of the body."""
+    if response.is_stream_consumed or "content-encoding" in response.headers:
+        return response.aiter_bytes()
+    # without the two generators that would look for a coding, and for sizes, at each read
+    return cast(AsyncGenerator[bytes, None], aiter(cast(httpx2.AsyncByteStream, response.stream)))
 
 
-def _cancelled(task: asyncio.Task[Any] | None) -> bool:
-    return task is not None and task.cancelling() > 0
+def _emitted(decode: Callable[[list[Kept]], None], emit: Callable[[Sequence[Any]], object]) -> None:
+    """Emits what is decoded, all at once; what came before an error is not lost."""
+    deltas: list[Kept] = []
+    try:
+        decode(deltas)
+    finally:
+        if deltas:
+            emit(Deltas(deltas))
 
 
 def _page(response: httpx2.Response, begun: bytes) -> ModelProtocolError:
@@ -159,9 +185,3 @@ def _page(response: httpx2.Response, begun: bytes) -> ModelProtocolError:
         f"{response.url.netloc.decode()} answered with a web page instead of an answer; check the "
         f"address of the service, which often ends in /v1: {quoted(begun[:_PAGE])}"
     )
-
-
-async def _let_go(response: httpx2.Response, chunks: AsyncGenerator[bytes, None]) -> None:
-    # In this order: a generator that is closed first would close the response from within.
-    await response.aclose()
-    await chunks.aclose()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import partial
+from ssl import SSLContext
 from typing import Any
 
 import httpx2
@@ -12,10 +13,12 @@ from openai import AsyncOpenAI
 
 from ..engine.tasks import to_its_end
 from ..errors import ConfigurationError
+from .certificates import begin_reading
 from .client_settings import merged_settings, new_client, shown_address
 from .clients import LoopClients
 from .requests import LLMConstraints
 from .served_models import API, ServedModel
+from .transports import Transport, chosen_transport, new_http_client
 
 __all__ = ["OpenAILLM"]
 
@@ -68,6 +71,8 @@ class OpenAILLM(ServedModel):
         timeout: Seconds in which the service must send something, or an `httpx2.Timeout`; by
             default that of the client (600, and 5 to connect).
         max_retries: How often a request is sent again; by default that of the client (2).
+        transport: What carries the requests of its own clients: `aiohttp`, which parses HTTP in C (the
+            default where it is installed: `pip install rxagents[fast]`), or `httpx`.
         params: Further parameters of each request. `tool_choice` and `parallel_tool_calls` are sent
             only with tools, since OpenAI refuses them otherwise.
 
@@ -93,6 +98,7 @@ class OpenAILLM(ServedModel):
         constraints: LLMConstraints | None = None,
         timeout: float | httpx2.Timeout | None = None,
         max_retries: int | None = None,
+        transport: Transport | None = None,
         **params: Any,
     ) -> None:
         config = model if isinstance(model, Mapping) else {"model": model}
@@ -107,6 +113,7 @@ class OpenAILLM(ServedModel):
                 "constraints": constraints,
                 "timeout": timeout,
                 "max_retries": max_retries,
+                "transport": transport,
             },
             params,
         )
@@ -122,8 +129,11 @@ class OpenAILLM(ServedModel):
             raise ConfigurationError(
                 "give `client`, or `api_key` and `base_url`, not both: a client has its own"
             )
+        carried = chosen_transport(settings.pop("transport", None), chosen)
+        if chosen is None:
+            begin_reading()
         self._secrets = tuple(filter(None, [key if isinstance(key, str) else None]))
-        clients = LoopClients(partial(_opened, key, self._base_url))
+        clients = LoopClients(partial(_opened, key, self._base_url, carried))
         super().__init__(name, clients, chosen, settings)
 
     def __repr__(self) -> str:
@@ -133,7 +143,9 @@ class OpenAILLM(ServedModel):
         return f"{type(self).__name__}({self.model!r}{shown_address(address)})"
 
 
-async def _opened(api_key: Any, base_url: str | None) -> AsyncGenerator[AsyncOpenAI, None]:
+async def _opened(
+    api_key: Any, base_url: str | None, transport: Transport, context: SSLContext
+) -> AsyncGenerator[AsyncOpenAI, None]:
     """One client for one loop; see LoopClients."""
     key = api_key or os.environ.get("OPENAI_API_KEY")
     if not key:
@@ -141,7 +153,8 @@ async def _opened(api_key: Any, base_url: str | None) -> AsyncGenerator[AsyncOpe
             "there is no key for the service: set OPENAI_API_KEY, or give `api_key` "
             "(any text, where the service asks for none)"
         )
-    client = new_client(AsyncOpenAI, _ADDRESS, api_key=key, base_url=base_url)
+    http_client = new_http_client(transport, context)
+    client = new_client(AsyncOpenAI, _ADDRESS, http_client, api_key=key, base_url=base_url)
     try:
         yield client
     finally:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import ModelConnectionError, ModelProtocolError
+from ..kept_deltas import Kept
 from ..values import Completion, Delta, Usage, delta
 from .event_json import checked, malformed, quoted, read_document, read_event, reported
 from .responses_items import OutputItems, index_of, place_of
@@ -89,12 +90,12 @@ class ResponsesStreamDecoder:
             request_id=self._request_id,
         )
 
-    def feed(self, chunk: bytes, emit: _Emit) -> None:
-        """Emits the Deltas that this read completes.
+    def feed(self, chunk: bytes, deltas: list[Kept]) -> None:
+        """Adds the Deltas that this read completes.
 
         Args:
             chunk: What was read of the body; it may begin and end anywhere.
-            emit: Called with each Delta, in order, before an error behind it is raised.
+            deltas: To add to, in order, before an error behind it is raised.
 
         Raises:
             ModelStreamError: The response failed, or the service reported an error.
@@ -103,9 +104,9 @@ class ResponsesStreamDecoder:
         for name, data in self._sse.feed(chunk):
             if self.done:
                 return
-            self._take(name, data, emit)
+            self._take(name, data, deltas.append)
 
-    def close(self, emit: _Emit) -> None:
+    def close(self, deltas: list[Kept]) -> None:
         """To be called when the body has ended; takes an event that lacks its blank line.
 
         Raises:
@@ -116,7 +117,7 @@ class ResponsesStreamDecoder:
             return
         for name, data in self._sse.close():
             try:
-                self._take(name, data, emit)
+                self._take(name, data, deltas.append)
             except ModelProtocolError as error:
                 # The end of the body cut this event, so it is the connection that is at fault.
                 raise ModelConnectionError(
@@ -128,7 +129,7 @@ class ResponsesStreamDecoder:
                 "response.incomplete; the service or a proxy before it closed the connection, so ask again"
             )
 
-    def take_whole(self, body: bytes, emit: _Emit) -> None:
+    def take_whole(self, body: bytes, deltas: list[Kept]) -> None:
         """Reads a `response` object as a stream that says the same.
 
         Raises:
@@ -144,7 +145,7 @@ class ResponsesStreamDecoder:
             raise ModelProtocolError(
                 f"the service sent no stream, but a response that is {document['status']}: {quoted(body)}"
             )
-        self._end("response.completed", document, body, emit)
+        self._end("response.completed", document, body, deltas.append)
 
     def _take(self, name: str | None, data: bytes, emit: _Emit) -> None:
         if data.startswith(b"[DONE]"):

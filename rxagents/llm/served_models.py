@@ -8,7 +8,6 @@ history and 80 µs for each token.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, TypeAlias, cast
 
@@ -16,13 +15,14 @@ import httpx2
 from openai import AsyncOpenAI, AsyncStream
 from reactivex import Observable
 
-from ..engine.bridges import from_async
+from ..engine.bridges import fed
+from ..engine.sinks import Sink
 from ..errors import ConfigurationError
 from ..values import Completion, Delta
 from .chat_completions import CHAT
 from .clients import LoopClients
 from .failures import model_error
-from .http_answers import AnswerDecoder, read_answer
+from .http_answers import AnswerDecoder, HTTPAnswer
 from .json_bodies import encoded
 from .requests import ChatRequest, LLMConstraints
 from .responses_bodies import RESPONSES
@@ -35,8 +35,6 @@ _log = logging.getLogger("rxagents.llm")
 API: TypeAlias = Literal["chat", "responses"]
 
 _APIS = {"chat": CHAT, "responses": RESPONSES}
-
-_Emit: TypeAlias = Callable[[Delta | Completion], None]
 
 
 class ServedModel:
@@ -74,7 +72,7 @@ class ServedModel:
         self._params = settings
 
     def __call__(self, request: ChatRequest, /) -> Observable[Delta | Completion]:
-        return from_async(partial(self._answer, request))
+        return fed(partial(self._answer, request))
 
     async def aclose(self) -> None:
         """Closes the idle connections of the running loop now; by itself that happens at the loop's end.
@@ -83,34 +81,35 @@ class ServedModel:
         """
         await self._clients.aclose()
 
-    async def _answer(self, request: ChatRequest, emit: _Emit) -> None:
+    async def _answer(self, request: ChatRequest, sink: Sink[Delta | Completion]) -> None:
         body = self._api.body(request, {**self._params, "model": self.model}, self.constraints)
         content = encoded(body)
         client = self._client or await self._clients.current()
         model, agent = body["model"], request.agent
         _log.debug("request: model %s, %d messages, agent %s", model, len(request.messages), agent)
-        response: httpx2.Response | None = None
+        answer: HTTPAnswer | None = None
         decoder: AnswerDecoder | None = None
         try:
             response = await self._sent(client, self._api.path(client, model), content)
             decoder = self._api.decoder(response.headers.get("x-request-id"))
-            completion = await read_answer(response, decoder, emit)
+            answer = HTTPAnswer(response)
+            completion = await answer.read(decoder, sink.on_many)
         except Exception as error:
             _log.debug("failed: model %s, agent %s, %s", model, agent, type(error).__name__)
             if decoder is not None and decoder.completion.usage:
-                emit(decoder.completion)  # an answer that failed is paid for all the same
+                sink.on_next(decoder.completion)  # an answer that failed is paid for all the same
             mapped = model_error(
                 error,
                 host=client.base_url.netloc.decode(),
                 setting=self._address,
-                received=None if response is None else response.num_bytes_downloaded,
+                received=None if answer is None else answer.received,
             )
             if mapped is error:
                 raise
             raise mapped from error
         usage, reason = completion.usage, completion.finish_reason
         _log.debug("answer: model %s, agent %s, finish_reason %s, usage: %s", model, agent, reason, usage)
-        emit(completion)
+        sink.on_next(completion)
 
     async def _sent(self, client: AsyncOpenAI, path: str, content: bytes) -> httpx2.Response:
         """The live response, its headers read and its body not."""

@@ -13,6 +13,7 @@ from typing import NamedTuple
 __all__ = ["SSEDecoder", "ServerSentEvent"]
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_LONG = 65536
 
 
 class ServerSentEvent(NamedTuple):
@@ -31,11 +32,13 @@ class ServerSentEvent(NamedTuple):
 class SSEDecoder:
     """Finds the events in the reads of one response body, wherever the reads may cut it.
 
-    Use one for each body: `feed` it what was read, `close` it when the body has ended.
+    Use one for each body: `feed` it what was read, `close` it when the body has ended. `feed` is `cut`
+    and then `decode`; a caller may look at the events that `cut` gives before they are decoded.
     """
 
     def __init__(self) -> None:
-        self._between_events = False
+        self._uncut: bytes | None = b""
+        self._between_events = True
         self._first_line = True
         self._skip_line_feed = False
         self._line: list[bytes] = []
@@ -44,6 +47,28 @@ class SSEDecoder:
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         """The events that this read completes, in their order."""
+        return self.decode(self.cut(chunk))
+
+    def cut(self, chunk: bytes) -> bytes:
+        """What can be decoded now: the events that this read completes; its rest is kept for the next one.
+
+        Once there was a CR, or an event without an end in sight, it is the read as it came.
+        """
+        if self._uncut is None:
+            return chunk
+        data = self._uncut + chunk if self._uncut else chunk
+        if b"\r" in chunk or len(self._uncut) > _LONG:
+            self._uncut = None
+            return data
+        end = data.rfind(b"\n\n") + 2
+        if end == len(data):
+            self._uncut = b""
+            return data
+        self._uncut = data[end:] if end > 1 else data
+        return data[:end] if end > 1 else b""
+
+    def decode(self, chunk: bytes) -> list[ServerSentEvent]:
+        """The events of what was cut."""
         # Services write an event as one line of data and one blank line, and nearly every read holds
         # one such event or several. Those reads are split at once: each event in them accounts for two
         # line feeds, so any other shape (a comment, a name, a second line) shows in the places of those.
@@ -63,7 +88,7 @@ class SSEDecoder:
     def close(self) -> list[ServerSentEvent]:
         """The last event, if the body ended without the blank line after it."""
         # The first LF ends the open line (or is the second half of a CRLF), the second is the blank one.
-        return self._feed_lines(b"\n\n")
+        return self._feed_lines((self._uncut or b"") + b"\n\n")
 
     def _feed_lines(self, chunk: bytes) -> list[ServerSentEvent]:
         """The careful way: any line ends, any fields, cut anywhere."""

@@ -23,7 +23,8 @@ from ._error_messages import errors_as_messages
 from ._gate import gate
 from ._limit import limit
 from ._live import latest, sampled
-from ._markers import Mark, Marker, markers
+from ._markers import markers
+from ._marks import Mark, Marker
 from ._messages import answer, messages, responses
 from ._partials import partials
 from ._reading import last_n, reading, summarize, token_budget, top_k_last_n

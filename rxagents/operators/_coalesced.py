@@ -11,7 +11,7 @@ from reactivex import Observable
 from ..engine.emitters import Emitter
 from ..engine.sinks import Sink
 from ._live import LiveView
-from ._markers import Mark
+from ._marks import Mark
 
 __all__ = ["coalesced"]
 

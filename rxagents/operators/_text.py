@@ -10,7 +10,7 @@ from typing import Any, Literal
 from reactivex import Observable, abc
 
 from ..engine.emitters import Emitter
-from ..engine.inlets import Listening
+from ..engine.listenings import Listening
 from ..engine.sinks import Sink
 from ..engine.work import afterwards, defer
 from ..errors import ConfigurationError

@@ -10,8 +10,8 @@ from reactivex import Observable, abc
 
 from ..engine.emitters import Emitter
 from ..engine.inlets import listen
-from ..engine.loops import enqueued
 from ..engine.sinks import Sink
+from ..engine.trampolines import enqueued
 from ..engine.work import defer
 from ..replays import Replay
 from ..transcripts import Item

@@ -24,6 +24,9 @@ _PART_TOKENS = 765
 _BYTES_PER_TOKEN = 4
 _MESSAGE_TOKENS = 4
 
+# Messages that are looked at at first, from the last one back.
+_LOOKED_AT = 64
+
 
 class LastNMessagesStrategy:
     """Reads the last messages.
@@ -108,7 +111,16 @@ class TokenBudgetStrategy:
         self.count = count
 
     def __call__(self, transcript: Transcript) -> Iterable[Message]:
-        selection = Selection(transcript)
+        looked_at = _LOOKED_AT
+        while True:  # further back only if all that was looked at fits
+            selection = Selection(tail(transcript, looked_at))
+            taken, fits = self._taken(selection)
+            if not fits or looked_at >= len(transcript):
+                return selection.of(taken)
+            looked_at *= 4
+
+    def _taken(self, selection: Selection) -> tuple[set[int], bool]:
+        """The positions that fit, and whether these are all."""
         taken: set[int] = set()
         spent = 0
         for at in reversed(selection.said):
@@ -117,9 +129,9 @@ class TokenBudgetStrategy:
             more = [other for other in selection.whole(at) if other not in taken]
             spent += sum(self._tokens(selection.message(other)) for other in more)
             if taken and spent > self.max_tokens:
-                break
+                return taken, False
             taken.update(more)
-        return selection.of(taken)
+        return taken, True
 
     def _tokens(self, message: Message) -> int:
         tokens = self.count(message)

@@ -101,6 +101,8 @@ async def read_unlocated(strategy: ReadingStrategy, transcript: Transcript) -> R
         return Reading(tuple(map(checked, selected.messages)), selected.usage)
     if not isinstance(selected, Iterable) or isinstance(selected, Message):
         raise InputError(f"a reading strategy gives messages, but it gave {type(selected).__name__}")
+    if selected is transcript:
+        return Reading(transcript.messages)  # as nearly always: what it holds need not be looked at
     return Reading(tuple(map(checked, selected)))
 
 

@@ -15,6 +15,8 @@ from ..values import Message
 
 __all__ = ["Selection", "tail"]
 
+_SPEAK = ("user", "assistant")
+
 
 def tail(transcript: Transcript, count: int) -> tuple[Message, ...]:
     """The instructions, and at least so many of the last messages; what is further back is not looked at.
@@ -51,7 +53,7 @@ class Selection:
         self.said: list[int] = []
         callers: dict[str, int] = {}
         for at, message in enumerate(self._messages):
-            if is_instruction(message):
+            if message.role not in _SPEAK and is_instruction(message):
                 self._instructions.add(at)
                 continue
             if message.role == "tool":

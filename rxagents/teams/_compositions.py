@@ -7,7 +7,7 @@ from abc import abstractmethod
 from reactivex import Observable
 
 from ..blocks import Block
-from ..engine.bridges import from_async
+from ..engine.bridges import fed
 from ..participants import Emit, Participant
 from ..transcripts import Item, Transcript
 
@@ -21,7 +21,7 @@ class Composition(Participant):
         return Block(self.id, self.turn(transcript), catches_stops=True)
 
     def turn(self, transcript: Transcript) -> Observable[Item]:
-        return from_async(lambda emit: self._run(transcript, emit))
+        return fed(lambda sink: self._run(transcript, sink.on_next))
 
     @abstractmethod
     async def _run(self, transcript: Transcript, emit: Emit) -> None:

@@ -30,7 +30,7 @@ class ConcurrentTeam(Participant):
 
     def _reply(self, transcript: Transcript, asking: Turn) -> Observable[Item]:
         # what was heard is paid for, whoever hands it on
-        asking.heard, asking.said_before = (transcript,), lambda: reversed(transcript)
+        asking.heard, asking.said_before = (transcript,), lambda: reversed(transcript.messages)
         return from_async(lambda emit: self._run(transcript, MemberTurns(asking, emit), emit))
 
     @abstractmethod

@@ -18,7 +18,7 @@ from ..asking.own_turns import Turn
 from ..engine.emitters import Emitter, just
 from ..engine.inlets import listen
 from ..mended_blocks import described, mended
-from ..participants import Emit, Participant
+from ..participants import Emit, Participant, turn_block
 from ..places import words
 from ..recording.masks import masked
 from ..replays import Replay
@@ -46,7 +46,7 @@ class MemberTurn(Asked):
         self.member = member
         self.told: list[Exception] = []
         # within: what a member's operator raises when it is called is its failure
-        source: Observable[Item] = Emitter(lambda sink: member(just(transcript)).subscribe(sink))
+        source: Observable[Item] = Emitter(lambda sink: _begun(member, transcript).subscribe(sink))
         super().__init__(mended(source, self._describe) if mends else source, nullcontext)
 
     @property
@@ -70,6 +70,11 @@ class MemberTurn(Asked):
     def _settle(self) -> None:
         super()._settle()
         self._unheard = False  # the team looks at it
+
+
+def _begun(member: Participant, transcript: Transcript) -> Observable[Item]:
+    block = turn_block(member, transcript)
+    return member(just(transcript)) if block is None else just(block)
 
 
 class MemberTurns:

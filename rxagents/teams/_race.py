@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from reactivex import Observable
 
-from ..engine.inlets import Listening
+from ..engine.listenings import Listening
 from ..errors import ConfigurationError, RaceError
 from ..participants import Emit, Participant
 from ..places import located_as

@@ -97,17 +97,17 @@ class Team(Composition):
         for _ in range(self.max_turns):
             candidates = self._candidates(speaker)
             if not candidates:
-                return add(result("done"))
+                return emit(result("done"))
             if goes_on:  # a turn that waited for approval comes first
                 speaker = goes_on.pop(0)
             else:
                 speaker = await self._choose(transcript, candidates, add)
             stop, transcript = await take_turn(self.members[speaker], transcript, emit)
             if stop is not None:
-                return add(result("agent-stop", ("info", "team/stop", self.id)))
+                return emit(result("agent-stop", ("info", "team/stop", self.id)))
             if self.stop_callback and await answer_of(self.stop_callback, transcript, "stop_callback"):
-                return add(result("callback-stop", ("info", "team/callback-stop", self.id)))
-        return add(result("max-turns", ("info", "team/max-turns", self.id)))
+                return emit(result("callback-stop", ("info", "team/callback-stop", self.id)))
+        return emit(result("max-turns", ("info", "team/max-turns", self.id)))
 
     def _candidates(self, speaker: str | None) -> tuple[str, ...]:
         if speaker is None or self.allowed_transitions is None:

@@ -13,7 +13,7 @@ from ..engine.bridges import forward
 from ..engine.emitters import just
 from ..engine.loops import is_on
 from ..errors import ConfigurationError
-from ..participants import Emit, Participant, until_ended
+from ..participants import Emit, Participant, turn_block, until_ended
 from ..places import located_as
 from ..replays import Replay
 from ..state_updates import StateUpdate
@@ -61,17 +61,33 @@ async def take_turn(
             told, on_end = on_end, None
             told(transcript.fold_all(said))
 
-    await forward(member(just(transcript)), pass_on)
-    for item in said:
-        if on_end is not None and isinstance(item, Replay):
-            item.on_end(look)
+    block = turn_block(member, transcript)
+    if block is None:
+        await forward(member(just(transcript)), pass_on)
+    else:
+        pass_on(block)
+    if on_end is not None:
+        for item in said:
+            if isinstance(item, Replay):
+                item.on_end(look)
     for item in said:
         if isinstance(item, Replay):
             await until_ended(item)
         if isinstance(item, Scope) and item.escaping_stop is not None:
             stop = item.escaping_stop
-    look()
-    return stop, transcript.fold_all(said)
+    if on_end is not None:
+        look()
+    return stop, _folded(transcript, said)
+
+
+def _folded(transcript: Transcript, said: list[Item]) -> Transcript:
+    """The transcript with what was said; noted down, so that no team walks through the teams in it."""
+    for item in said:
+        ledger, folds = transcript._ledger, transcript._folds
+        transcript = transcript.fold(item)
+        if isinstance(item, Scope):
+            item.came = ledger, folds, transcript
+    return transcript
 
 
 def _has_ended_well(item: Item) -> bool:

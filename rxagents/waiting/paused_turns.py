@@ -197,6 +197,8 @@ def _all(conversation: Transcript) -> Iterator[PausedTurn]:
 
 def paused_agents(conversation: Transcript) -> set[str]:
     """The ids of the agents whose turns may be gone on with."""
+    if not conversation.variables:
+        return set()
     return {turn.agent for turn in paused_turns(conversation)}
 
 

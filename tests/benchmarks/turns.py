@@ -12,7 +12,7 @@ import reactivex as rx
 
 from rxagents import Agent, LastNMessagesStrategy, Loop, Transcript, Workflow
 
-__all__ = ["LATE_AT_MOST", "growth"]
+__all__ = ["LATE_AT_MOST", "costs_of_turns", "growth"]
 
 LATE_AT_MOST = 1.25
 """What the late turns may cost, the early ones being 1: a tenth of the turns each."""
@@ -23,10 +23,19 @@ def growth(turns: int, runs: int) -> float:
 
     The agent reads the last four messages, so that what is sent to its model is the same each time.
     """
-    return statistics.median(asyncio.run(_run(turns)) for _ in range(runs))
+    part = turns // 10
+    ran = [costs_of_turns(turns) for _ in range(runs)]
+    return statistics.median(
+        statistics.median(costs[-part:]) / statistics.median(costs[part : 2 * part]) for costs in ran
+    )
 
 
-async def _run(turns: int) -> float:
+def costs_of_turns(turns: int) -> list[float]:
+    """The CPU seconds of each turn of one loop but the first."""
+    return asyncio.run(_run(turns))
+
+
+async def _run(turns: int) -> list[float]:
     at: list[float] = []
 
     def note(_: Transcript) -> bool:
@@ -41,6 +50,4 @@ async def _run(turns: int) -> float:
             pass
     finally:
         gc.enable()
-    part = turns // 10
-    costs = [after - before for before, after in pairwise(at)]
-    return statistics.median(costs[-part:]) / statistics.median(costs[part : 2 * part])
+    return [after - before for before, after in pairwise(at)]

@@ -9,8 +9,8 @@ from reactivex import abc
 from reactivex.disposable import MultipleAssignmentDisposable
 
 from ...engine.demands import current_demand
-from ...engine.loops import enqueued
 from ...engine.steps import stepped, when_wanted
+from ...engine.trampolines import enqueued
 from ...errors import ScriptError
 from .exchanges import Exchange
 

@@ -1,0 +1,40 @@
+"""The `openai` client's raw response bytes and jiter: its transport without its models."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from jiter import from_json
+from openai import AsyncOpenAI
+from openai.types.chat import ChatCompletionMessageParam
+
+from . import Contestant, Heard, Message
+from .shared_clients import client
+
+
+class ClientBytes(Contestant):
+    def __init__(self, bare: AsyncOpenAI) -> None:
+        self._client = bare
+
+    async def read(self, model: str, conversation: list[Message], heard: Heard) -> None:
+        asking = self._client.chat.completions.with_streaming_response.create(
+            model=model, messages=cast(list[ChatCompletionMessageParam], conversation), stream=True
+        )
+        async with asking as response:
+            events = b""
+            async for data in response.iter_bytes():
+                *whole, events = (events + data).split(b"\n\n")
+                for event in whole:
+                    if event == b"data: [DONE]":
+                        continue
+                    choices = from_json(event[6:])["choices"]
+                    text: Any = choices[0]["delta"].get("content") if choices else None
+                    if text and heard(text):
+                        return
+
+    async def close(self) -> None:
+        await self._client.close()
+
+
+async def opened(url: str, transport: str = "httpx") -> ClientBytes:
+    return ClientBytes(client(url, transport))
