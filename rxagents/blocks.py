@@ -63,25 +63,28 @@ class Scope(Replay[Any]):
     def _append(self, item: Any) -> None:
         if isinstance(item, StateUpdate):
             self._note(item)
-            super()._append(item)
-            return
         if not isinstance(item, Replay):
             super()._append(item)
             return
         # held before it is shown: a reader that leaves at the first sight of it is not the last one
-        item._on_loop(item._count_hold, self._demand)
+        demand = self._demand
+        here = not item.ended and item._bound_loop() is self._bound_loop()  # where this runs
+        if here:
+            item._count_hold(demand)
+        else:
+            item._on_loop(item._count_hold, demand)
         super()._append(item)
         if self.ended:
             if self._was_cut:  # by a reader of this one, at the sight of the item
                 item.interrupt()
-            item._on_loop(item._release, self._demand)
+            item._on_loop(item._release, demand)
             return
         self._open[item] = None
         item.on_end(self._child_ended, subscribes=False)
-        if current_demand() is self._served:  # as it is when this one's coroutine has made it
-            item._on_loop(item._start)
+        if here and current_demand() is demand:  # as it is when this one's coroutine has made it
+            item._start()
         else:
-            with demanded_by(self._demand):
+            with demanded_by(demand):
                 item._on_loop(item._start)
 
     def _note(self, item: StateUpdate) -> None:

@@ -12,6 +12,7 @@ from .engine.emitters import just
 from .errors import ConfigurationError
 from .participants import Emit, turn_block, until_ended
 from .replays import Replay
+from .saying.flatten import Said
 from .transcripts import Item, Transcript
 
 __all__ = ["Askable", "checked", "converse"]
@@ -57,7 +58,12 @@ async def converse(askable: Callable[..., Any], said: Observable[Item], run: Goi
         inputs.append(item)
         emit(item)
 
-    await forward(said, put_in)
+    items = said.items() if type(said) is Said else said
+    if isinstance(items, list):  # as mostly: nothing of it is to be waited for
+        for each in items:
+            put_in(each)
+    else:
+        await forward(items, put_in)
     for item in inputs:
         if isinstance(item, Replay):
             await until_ended(item)

@@ -70,7 +70,8 @@ class Followed:
     def transcript(self) -> Transcript:
         """What all of it has come to so far."""
         with self._folding:
-            return self._take_over().fold_all(list(self._open))
+            folded = self._take_over()
+            return folded.fold_all(list(self._open)) if self._open else folded
 
     @property
     def whole(self) -> Transcript:

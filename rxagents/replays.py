@@ -19,8 +19,10 @@ from .end_callbacks import EndCallbacks
 from .engine.async_items import AsyncItems
 from .engine.bridges import Fed
 from .engine.demands import BUFFER, Demand, current_demand, demanded_by
+from .engine.emitters import Begun
 from .engine.feeds import Feed
 from .engine.inlets import listen
+from .engine.late_locks import LateLocked
 from .engine.loops import dropped, let_go, retain
 from .engine.trampolines import enqueued
 from .engine.work import together
@@ -32,7 +34,7 @@ T = TypeVar("T")
 Ended = Callable[[Any], object]
 
 
-class Replay(Attended, LoopBound, Observable[T]):
+class Replay(Attended, LoopBound, LateLocked[T]):
     """An observable that remembers: late readers replay, ten readers cost one list.
 
     The source starts with the first subscriber and is never run again. When the last subscriber
@@ -162,11 +164,10 @@ class Replay(Attended, LoopBound, Observable[T]):
             self._started = True
             self._started_for = current_demand()
             self._let_go = retain(self._bound_loop())
-            if type(self._source) is Fed:
-                self._run()  # which makes a task, and tells nobody anything
+            if type(self._source) in (Fed, Begun):
+                self._run()  # which tells nobody more than what has begun
             else:
-                # queued on the trampoline: the reader's disposable exists before the first item
-                enqueued(self._run)
+                enqueued(self._run)  # the reader's disposable exists before the first item
 
     def _run(self) -> None:
         if self.ended or self._source is None:
@@ -176,7 +177,9 @@ class Replay(Attended, LoopBound, Observable[T]):
         try:
             with demanded_by(self._demand):
                 if type(source) is Fed:
-                    self._subscription = Feed(source.coroutine, self._bound_loop(), *told, self._accept_many)
+                    self._subscription = Feed(source.coroutine, self._bound_loop(), self)
+                elif type(source) is Begun:
+                    self._subscription = source.here(self._bound_loop(), *told)
                 else:
                     self._subscription = listen(source, self._bound_loop(), *told, on_many=self._accept_many)
         except Exception as error:  # no observable, or one that raises where it should fail

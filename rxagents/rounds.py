@@ -6,7 +6,7 @@ All of it is written into one message. What tools change beside their answers st
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from reactivex import Observable
 from .calling.calls import Calls
 from .calling.gated_calls import GatedCalls
 from .engine.bridges import fed
-from .engine.emitters import Emitter
+from .engine.emitters import Begun
 from .engine.limits import Limit
 from .engine.loops import dropped, hop, is_on
 from .engine.sinks import Sink
@@ -35,7 +35,7 @@ from .tooling.contexts import TurnState, filled
 from .tooling.toolboxes import Toolbox
 from .transcripts import Item, Transcript
 from .values import Completion, Message, delta
-from .waiting.paused_turns import PausedTurn, paused_turn
+from .waiting.paused_turns import PausedTurn, paused_turn, void_turns
 
 __all__ = ["Rounds"]
 
@@ -44,7 +44,7 @@ _log = logging.getLogger("rxagents.agent")
 _AGAIN = "Answer again, with nothing but the corrected JSON."
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Rounds:
     """How an agent takes its turns.
 
@@ -85,7 +85,7 @@ class Rounds:
         """
         paused = paused_turn(self.agent, transcript)
         heard = transcript if paused is None else paused.before(transcript)
-        return Emitter(_Turn(self, heard, opened, paused).begin)
+        return Begun(_Turn(self, heard, opened, paused).begin)
 
 
 class _Turn:
@@ -101,35 +101,47 @@ class _Turn:
         self._rounds = rounds
         self._opened = opened
         self._heard = transcript
-        self._state = TurnState(transcript, self._changed, rounds.agent)
         self.stream = MessageStream(fed(self._run), name=rounds.agent)
         self._paused = paused
-        self._gate = GatedCalls(
-            rounds.agent,
-            rounds.toolbox,
-            self.stream,
-            transcript,
-            self._state,
-            self._show,
-            rounds.approvals,
-            paused,
-        )
-        self._calls = Calls(
-            rounds.agent, rounds.toolbox, rounds.limit, self.stream, self._state, self._show, self._gate
-        )
+        self._calling: tuple[TurnState, GatedCalls, Calls] | None = None
+        if paused is not None or void_turns(transcript):
+            self._with_calls()
+
+    def _with_calls(self) -> tuple[TurnState, GatedCalls, Calls]:
+        # made when there may be a call: these refer to this one, and a turn without is to leave no cycle
+        if self._calling is None:
+            rounds, stream = self._rounds, self.stream
+            agent, toolbox = rounds.agent, rounds.toolbox
+            state = TurnState(self._heard, self._changed, agent)
+            gate = GatedCalls(
+                agent, toolbox, stream, self._heard, state, self._show, rounds.approvals, self._paused
+            )
+            calls = Calls(agent, toolbox, rounds.limit, stream, state, self._show, gate)
+            self._calling = state, gate, calls
+        return self._calling
+
+    @property
+    def _over(self) -> Any:
+        return None if self._calling is None else self._calling[0].over
 
     def begin(self, sink: Sink[Item]) -> None:
         self._sink = sink
         # deferred: the readers of the message hear its end before the block does
         self.stream.on_end(lambda _: defer(self._end))
-        for update in self._gate.void():
-            sink.on_next(update)
+        if self._calling is not None:
+            for update in self._calling[1].void():
+                sink.on_next(update)
         sink.on_next(self.stream)
 
+    @property
+    def _variables(self) -> Mapping[str, Any]:
+        return self._heard.variables if self._calling is None else self._calling[0].variables
+
     def _end(self) -> None:
-        for update in self._gate.over():
-            self._sink.on_next(update)
-        over, said = self._state.over, self.stream
+        if self._calling is not None:
+            for update in self._calling[1].over():
+                self._sink.on_next(update)
+        over, said = self._over, self.stream
         if over is not None and self._rounds.handed is not None and not (said.error or said.interrupted):
             for update in self._rounds.handed(over):
                 self._sink.on_next(update)
@@ -140,7 +152,7 @@ class _Turn:
 
     def _tell_changes(self) -> None:
         # all that wait: what a thread changed before has perhaps not come to the loop yet
-        for change in self._state.untold():
+        for change in self._with_calls()[0].untold():
             if self._sink.stopped:
                 error = AgentError(
                     f"agent {self._rounds.agent}: a change of state came after the turn had ended"
@@ -169,10 +181,11 @@ class _Turn:
         if self._paused is not None:
             for item in self._paused.items():
                 emit(item)
+            state, _, answering = self._with_calls()
             calls = self._paused.message.tool_calls
-            self._state.over = handed_before(rounds.toolbox, calls, self._paused.results)
-            await self._calls.answer(calls, emit)
-            if self._state.over is not None:
+            state.over = handed_before(rounds.toolbox, calls, self._paused.results)
+            await answering.answer(calls, emit)
+            if state.over is not None:
                 return
             messages = messages + wire_turn(self.stream.assembled())
         asked = retries = 0
@@ -181,7 +194,7 @@ class _Turn:
                 return
             begun = self.stream.length
             if rounds.early_calls:
-                await ask(rounds.llm, self._request(messages), self._calls.early(emit))
+                await ask(rounds.llm, self._request(messages), self._with_calls()[2].early(emit))
             else:
                 await ask(rounds.llm, self._request(messages), emit, sink.on_many)
             answer = self.stream.assembled(begun)
@@ -189,8 +202,8 @@ class _Turn:
                 asked += 1
                 names = ", ".join(call.function["name"] for call in answer.tool_calls)
                 _log.debug("%s: calls %s", rounds.agent, names)
-                await self._calls.answer(answer.tool_calls, emit)
-                if self._state.over is not None:
+                await self._with_calls()[2].answer(answer.tool_calls, emit)
+                if self._over is not None:
                     return
                 messages = messages + wire_turn(self.stream.assembled(begun))
                 continue
@@ -227,7 +240,7 @@ class _Turn:
             else:
                 messages = instructed(messages, output.instructions)
         return ChatRequest(
-            tuple(filled(messages, self._state.variables)),
+            tuple(filled(messages, self._variables)),
             rounds.toolbox.definitions,
             response_format,
             params=dict(rounds.params),

@@ -88,9 +88,10 @@ class Session:
         with self._starting:
             self._check_idle()
             conversation = self._kept.refresh()
-            if self.system_prompt and not len(conversation):
+            before = conversation.transcript
+            if self.system_prompt and not before:
                 conversation.append(SystemMessage(self.system_prompt))
-            for turn in lost_turns(conversation.transcript):
+            for turn in lost_turns(before):
                 conversation.append(turn.message)
                 if turn.variables:
                     conversation.update(turn.variables)
@@ -98,7 +99,8 @@ class Session:
             run.bind(loop)  # before another thread can see it
             run.on_end(self._ended)
             self._current = run
-            _log.debug("%r: a run begins after %d messages", self.askable, len(conversation))
+            if _log.isEnabledFor(logging.DEBUG):
+                _log.debug("%r: a run begins after %d messages", self.askable, len(conversation))
             return run
 
     @property

@@ -11,15 +11,16 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
-from reactivex import Observable
+from reactivex import Observable, abc
 
-from .blocks import Block
+from .blocks import Block, Scope
 from .cursors import Cursor
 from .engine.demands import current_demand, demanded_by
 from .engine.emitters import Emitter
 from .engine.listenings import Listening
 from .engine.sinks import Sink
 from .engine.work import afterwards
+from .replays import Replay
 from .state_updates import StateUpdate
 from .streams import MessageStream
 from .transcripts import Item, counts
@@ -60,15 +61,19 @@ class Walk(Listening, Generic[F]):
 
     def _follow(self, source: Observable[Item], frame: F) -> None:
         way = _Way(self, frame)
-        loop, leave = self._sink.loop, way.leave
-        if isinstance(source, Block) and (source.ended or source._bound_loop() is loop):
+        loop = self._sink.loop
+        if (
+            isinstance(source, Scope)
+            and type(source).subscribe is Replay.subscribe
+            and (source.ended or source._bound_loop() is loop)
+        ):
             # read as it is, without what leads onto a loop and through the trampoline of Rx, which would be
             # most of what a block within a block costs
-            way.reader = reader = Cursor(source, loop, way.item, leave, leave)
+            way.reader = reader = Cursor(source, loop, way)
             self.add(reader)
             reader._start(source._attach)
         else:
-            self.listen(source, loop, way.item, leave, leave)
+            self.listen(source, loop, way.on_next, way.on_error, way.on_completed)
 
     def _meet(self, item: Item, frame: F) -> None:
         if isinstance(item, StateUpdate):
@@ -104,7 +109,7 @@ class Walk(Listening, Generic[F]):
                 steps.extend(reversed(met))
 
 
-class _Way(Generic[F]):
+class _Way(abc.ObserverBase[Item], Generic[F]):
     """What comes of one source, as steps of the walk. Small, since thousands of conversations may be idle."""
 
     __slots__ = ("_frame", "_walk", "reader")
@@ -114,10 +119,16 @@ class _Way(Generic[F]):
         self._frame = frame
         self.reader: Cursor[Item] | None = None
 
-    def item(self, item: Item) -> None:
-        self._walk._step(partial(self._walk._meet, item, self._frame))
+    def on_next(self, value: Item) -> None:
+        self._walk._step(partial(self._walk._meet, value, self._frame))
 
-    def leave(self, error: Exception | None = None) -> None:
+    def on_error(self, error: Exception) -> None:
+        self._leave(error)
+
+    def on_completed(self) -> None:
+        self._leave(None)
+
+    def _leave(self, error: Exception | None) -> None:
         reader, self.reader = self.reader, None
         if reader is not None:
             self._walk.remove(reader)

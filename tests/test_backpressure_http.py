@@ -448,6 +448,3 @@ def test_a_thread_that_leaves_its_loop_in_mid_stream_ends_the_run() -> None:
         assert workflow.conversation[-1].finish_reason == "interrupted"
         assert server.requests[0].wait_closed(WAIT)
         assert shared_loop().is_running()
-
-
-# --- pieces

@@ -170,3 +170,57 @@ def test_each_delta_is_a_dict_of_its_own() -> None:
     deltas[0]["content"] = "b"
     assert [each["content"] for each in deltas] == ["b", "a", "a"]
     assert list(deltas[2]) == ["content", "function_call", "refusal", "tool_calls", "reasoning"]
+
+
+def test_nothing_counts_behind_the_end_also_in_one_read_with_it() -> None:
+    said = [event(chunk(word)) for word in "abcd"]
+    assert read([said[0], said[1] + DONE + said[2] + said[3]]) == read([*said[:2], DONE])
+
+
+def test_what_begins_and_ends_as_a_chunk_and_is_too_short_for_one_is_broken() -> None:
+    begun = event(chunk("a"))
+    assert "no JSON" in str(read([begun, begun.replace(b'"a"', b'"'), DONE])[1])
+
+
+@pytest.mark.parametrize("before", [b"event: error\r\n", b"event: error\n: " + b"x" * 70_000 + b"\n"])
+def test_a_read_in_the_midst_of_an_event_is_not_taken_for_a_chunk(before: bytes) -> None:
+    begun, failed = event(chunk("a")), event(chunk("b"))
+    cut_there = read([begun, before, b": and\n", failed])
+    assert cut_there == read([begun + before + b": and\n" + failed])
+    assert cut_there[1] is not None
+
+
+@pytest.mark.parametrize("padding", [None, "Xy3"])
+def test_where_the_form_changes_the_new_one_is_learned(
+    monkeypatch: pytest.MonkeyPatch, padding: str | None
+) -> None:
+    documents = []
+    read_event = chat_stream.read_event
+    monkeypatch.setattr(
+        chat_stream, "read_event", lambda *args: documents.append(args[1]) or read_event(*args)
+    )
+    events = [event(chunk("Hi", padding=padding, role="assistant"))]
+    for second in range(20):
+        data = chunk("word", padding=padding).replace(b'"c1"', b'"c1","created":%d' % second)
+        events += [event(data)] * 10
+    deltas, _, _ = read([*events, DONE])
+    assert len(deltas) == 201
+    assert len(documents) == 21
+
+
+def test_forms_that_change_all_the_time_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[bytes] = []
+    monkeypatch.setattr(
+        chat_stream, "form_of", lambda data, *rest: looked.append(data) or form_of(data, *rest)
+    )
+    events = [event(chunk("a").replace(b'"c1"', b'"c%d"' % number)) for number in range(50)]
+    assert len(read([*events, DONE])[0]) == 50
+    assert len(looked) == 4
+
+
+@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize("padding", [None, "Xy3"])
+def test_what_stands_between_two_chunks_in_one_read_is_not_lost(other: bytes, padding: str | None) -> None:
+    begun, *said = (event(chunk(word, padding=padding)) for word in "abcd")
+    reads = [begun, said[0] + other + said[1] + said[2], DONE]
+    assert read(reads) == parsed(reads)

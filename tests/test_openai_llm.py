@@ -699,9 +699,7 @@ def test_disposing_in_the_midst_of_an_answer_closes_the_connection():
 @pytest.mark.parametrize("burst", [False, True])
 def test_disposing_while_hearing_a_delta_closes_the_connection(burst):
     http_client = httpx2.AsyncClient()
-    with OpenAIServer(
-        [Stalled(3, "one two three"), "Hi."], burst=burst
-    ) as server:
+    with OpenAIServer([Stalled(3, "one two three"), "Hi."], burst=burst) as server:
         client = AsyncOpenAI(base_url=server.base_url, api_key="k1", http_client=http_client)
         llm = OpenAILLM("gpt-test", client=client)
         items = []

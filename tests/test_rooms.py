@@ -22,7 +22,8 @@ errors nominal checks variants places increments hash_keys values message_kinds 
 structured.plain_schemas structured.strict_schemas structured.json_texts structured.output_types
 structured.type_fields structured.partial_shapes structured.partial_choices structured.partial_types
 structured.json_reading structured.json_progress structured
-engine.daemon_executors engine.trampolines engine.loops engine.demands engine.demanded_time engine.tasks engine.feeds engine.mailboxes
+engine.daemon_executors engine.late_locks engine.trampolines engine.loops engine.demands
+engine.demanded_time engine.tasks engine.feeds engine.mailboxes
 engine.async_items
 engine.schedulers engine.subscriptions engine.sinks engine.emitters engine.steps engine.inlets engine.listenings engine.work engine.bridges
 engine.sync_items engine.limits engine.threads engine
@@ -42,7 +43,8 @@ llm.logged_models llm.model_logs llm.wire llm.replies llm.scripts llm.scripted l
 llm.chunk_forms llm.chat_stream llm.responses_items llm.responses_stream llm.still_sockets llm.ready_reads
 llm.http_answers
 llm.json_bodies llm.wire_apis llm.chat_completions llm.responses_input llm.responses_bodies
-llm.certificates llm.aiohttp_errors llm.aiohttp_pools llm.aiohttp_transport llm.transports
+llm.certificates llm.repeated_requests llm.aiohttp_errors llm.aiohttp_pools llm.aiohttp_transport
+llm.transports
 llm.client_settings llm.clients
 llm.failures llm.served_models llm.openai_chat llm.azure_chat llm.requesting
 llm.compositions llm.attempts llm.fallbacks llm.hedges llm.retries llm.time_limits

@@ -90,6 +90,7 @@ def test_only_the_beginning_of_the_body_may_have_a_byte_order_mark() -> None:
     event, mark = b"data: a\n\n", b"\xef\xbb\xbf"
     assert events_of(b"", mark + event, mark + event) == [(None, b"a")]
     assert events_of(b"", event, mark + event) == [(None, b"a")]
+    assert events_of(event, mark + event) == [(None, b"a")]
 
 
 def test_an_event_is_delivered_with_the_read_that_ends_it() -> None:
@@ -123,6 +124,7 @@ def test_a_long_line_in_many_reads_is_put_together_once() -> None:
     decoder.feed(b"data: ")
     for _ in range(100_000):
         assert decoder.feed(b"0123456789") == []
+    assert not decoder.cuts  # it would join each read with all those before it
     assert [len(event.data) for event in decoder.feed(b"\n\n")] == [1_000_000]
 
 

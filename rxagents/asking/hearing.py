@@ -92,14 +92,24 @@ async def hear(source: Observable[Item], emit: Emit) -> Heard:
 async def until_ended(replay: Replay[Any]) -> None:
     """Waits as a witness: neither starts the replay nor keeps it alive. Raises its error."""
     if not replay.ended:
-        loop = asyncio.get_running_loop()
-        ended: asyncio.Future[None] = loop.create_future()
-
-        def settle() -> None:
-            if not ended.done():
-                ended.set_result(None)
-
-        replay.on_end(lambda _: settle() if is_on(loop) else hop(loop, settle), subscribes=False)
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        replay.on_end(_Settling(ended), subscribes=False)
         await ended
     if replay.error is not None:
         raise replay.error
+
+
+class _Settling:
+    """Tells a future that something has ended; no closure, since thousands wait, and those are larger."""
+
+    __slots__ = ("_ended",)
+
+    def __init__(self, ended: asyncio.Future[None]) -> None:
+        self._ended = ended
+
+    def __call__(self, _: object = None) -> None:
+        loop = self._ended.get_loop()
+        if not is_on(loop):
+            hop(loop, self)
+        elif not self._ended.done():
+            self._ended.set_result(None)

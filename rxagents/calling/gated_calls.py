@@ -66,14 +66,14 @@ class GatedCalls:
         self._paused: PausedTurn | None = None
         self._notes = PausedNotes(agent, stream, heard, state, show, paused)
         self._changed: dict[str, str] = {}
-        self._open: set[str] = set()
-        self._left: set[str] = set()
+        self._open: frozenset[str] = frozenset()
+        self._left: frozenset[str] = frozenset()
 
     def begin(self, calls: Iterable[ToolCall]) -> tuple[ToolCall, ...]:
         """A round begins, with these calls."""
         calls = tuple(calls)
         self._paused, self._next = self._next, None
-        self._open = {call.id for call in calls}
+        self._open = frozenset(call.id for call in calls)
         self._notes.begin(self._paused, any(map(self._tool, calls)))
         return calls
 
@@ -156,7 +156,7 @@ class GatedCalls:
         return self._taken(call, waiter.call, decision)
 
     def _gone(self, call: ToolCall, desks: list[Approvals]) -> None:
-        self._left.discard(call.id)
+        self._left -= {call.id}
         desks[-1].stalls(self._stream, False)
 
     def _taken(self, call: ToolCall, pending: PendingCall, decision: Decision) -> ToolCall | FunctionResult:
@@ -184,7 +184,7 @@ class GatedCalls:
 
     def _leave(self, call: ToolCall, desks: list[Approvals]) -> None:
         if not self._stream.ended:
-            self._left.add(call.id)
+            self._left |= {call.id}
             self._look(desks)
 
     def _look(self, desks: list[Approvals]) -> None:

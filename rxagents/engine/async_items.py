@@ -71,9 +71,7 @@ class AsyncItems(AsyncIterator[T], Generic[T]):
             box.wait()
             waiter = bell.awaited()
             try:
-                if not (
-                    box.items or box.ended
-                ):  # rung meanwhile, by another thread
+                if not (box.items or box.ended):  # rung meanwhile, by another thread
                     await waiter
             except asyncio.CancelledError:
                 self.dispose()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, Awaitable, Callable
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from reactivex import Observable, abc
@@ -40,11 +41,22 @@ class Fed(Emitter[T]):
     """
 
     def __init__(self, run: Callable[[Any], Awaitable[None]]) -> None:
-        super().__init__(self._feed)
+        super().__init__(partial(_feed, run))  # no method: it would refer to itself, and hold the request
         self.coroutine = run
 
-    def _feed(self, sink: Sink[T]) -> abc.DisposableBase:
-        return Feed(self.coroutine, sink.loop, sink.on_next, sink.on_error, sink.on_completed, sink.on_many)
+
+def _feed(run: Callable[[Any], Awaitable[None]], sink: Sink[Any]) -> abc.DisposableBase:
+    return Feed(run, sink.loop, _FedSink(sink))
+
+
+class _FedSink:
+    """A Sink as what a coroutine feeds."""
+
+    __slots__ = ("_accept", "_accept_many", "_complete", "_fail")
+
+    def __init__(self, sink: Sink[Any]) -> None:
+        self._accept, self._accept_many = sink.on_next, sink.on_many
+        self._fail, self._complete = sink.on_error, sink.on_completed
 
 
 def from_async_iterable(iterable: AsyncIterable[T]) -> Emitter[T]:

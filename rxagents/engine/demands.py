@@ -74,20 +74,22 @@ class Watchers:
     __slots__ = ("_all",)
 
     def __init__(self) -> None:
-        self._all: dict[_Watcher, None] = {}
+        self._all: dict[_Watcher, None] | None = None  # mostly nobody watches, at each level of each run
 
     def __bool__(self) -> bool:
         return bool(self._all)
 
     def add(self, callback: Callable[[], None], cares: Watchers | None = None) -> abc.DisposableBase:
         """Calls back with each `tell`, until disposed; not while there is nobody who `cares`."""
+        if self._all is None:
+            self._all = {}
         watcher = _Watcher(self._all, callback, cares)
         self._all[watcher] = None
         return watcher
 
     def tell(self) -> None:
         """Calls all of them back."""
-        for watcher in list(self._all):
+        for watcher in list(self._all or ()):
             watcher.tell()
 
 

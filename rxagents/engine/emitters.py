@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
-from reactivex import Observable, abc
+from reactivex import abc
 
 from .async_items import AsyncItems
 from .demands import BUFFER
+from .late_locks import LateLocked
 from .loops import current_loop
 from .sinks import Sink, Start
 from .trampolines import enqueued
 
-__all__ = ["Emitter", "just"]
+__all__ = ["Begun", "Emitter", "just"]
 
 T = TypeVar("T")
 
 
-class Emitter(Observable[T]):
+class Emitter(LateLocked[T]):
     """An observable that subscribes, emits and disposes on one event loop.
 
     Args:
@@ -55,6 +57,19 @@ class Emitter(Observable[T]):
     def __iter__(self) -> NoReturn:
         # stock observables index for ever: `for` would never end
         raise TypeError("a stream comes piece by piece: read it with `async for`, not `for`")
+
+
+class Begun(Emitter[T]):
+    """An emitter whose `start` emits on its loop and nowhere else, and few items at once.
+
+    A stream of that loop need not hear it through what leads onto a loop, and through the trampoline of Rx.
+    """
+
+    def here(self, loop: AbstractEventLoop, *observer: Any) -> Sink[T]:
+        """Subscribes now, on this loop, which is the running one."""
+        sink: Sink[T] = Sink(loop, *observer)
+        sink._start(self._begin)
+        return sink
 
 
 def just(*items: T) -> Emitter[T]:

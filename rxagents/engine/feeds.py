@@ -10,15 +10,33 @@ from __future__ import annotations
 import asyncio
 from asyncio import AbstractEventLoop
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, Protocol
 
 from reactivex import abc
 
 from ..errors import LateItemError, RunCancelledError
 from .loops import dropped, hop, is_on
-from .tasks import keep
+from .tasks import cancel, forget, keep
 
 __all__ = ["Feed"]
+
+
+class Taking(Protocol):
+    """What a coroutine feeds: one object and no four functions, since each level of each run is fed."""
+
+    def _accept(self, item: Any) -> None:
+        """Told of each item; what it raises ends the run, and is its error."""
+
+    def _fail(self, error: Exception) -> None:
+        """Told what the run fails with, and that it was cancelled by somebody else."""
+
+    def _complete(self) -> None:
+        """Told that it has returned."""
+
+    @property
+    def _accept_many(self) -> Callable[[Sequence[Any]], None] | None:
+        """Told of items that come at once, if they may be told so."""
 
 
 class Feed(abc.DisposableBase):
@@ -29,41 +47,29 @@ class Feed(abc.DisposableBase):
     Args:
         run: Called with this, to emit to as to a Sink.
         loop: Of the stream.
-        on_next: Told of each item; what it raises ends the run, and is its error.
-        on_error: Told what it fails with, and that it was cancelled by somebody else.
-        on_completed: Told that it has returned.
-        on_many: Told of items that come at once, if they may be told so.
+        fed: The stream.
     """
 
-    __slots__ = ("_ended", "_loop", "_many", "_on_completed", "_on_error", "_on_next", "_stopped", "_task")
+    __slots__ = ("_ended", "_fed", "_loop", "_stopped", "_task")
 
-    def __init__(
-        self,
-        run: Callable[[Any], Awaitable[None]],
-        loop: AbstractEventLoop,
-        on_next: Callable[[Any], None],
-        on_error: Callable[[Exception], None],
-        on_completed: Callable[[], None],
-        on_many: Callable[[Sequence[Any]], None] | None = None,
-    ) -> None:
+    def __init__(self, run: Callable[[Any], Awaitable[None]], loop: AbstractEventLoop, fed: Taking) -> None:
         self._loop = loop
-        self._on_next = on_next
-        self._on_error = on_error
-        self._on_completed = on_completed
-        self._many = on_many
+        self._fed = fed
         self._stopped = self._ended = False
-        self._task = loop.create_task(self._drive(run))
+        self._task: asyncio.Task[None] | None = loop.create_task(self._drive(run))
         keep(self._task, self._task_ended)
 
     async def _drive(self, run: Callable[[Any], Awaitable[None]]) -> None:
         try:
-            await run(self)
+            running = run(self)
+            del run  # while it runs, what it was made of is kept for nobody
+            await running
         except Exception as error:
             self._fail(error)
         else:
             if not self._stopped:
                 self._stopped = self._ended = True
-                self._on_completed()
+                self._fed._complete()
 
     def on_next(self, value: Any) -> None:
         """Emits."""
@@ -71,7 +77,7 @@ class Feed(abc.DisposableBase):
             hop(self._loop, self.on_next, value)
         elif not self._stopped:
             try:
-                self._on_next(value)
+                self._fed._accept(value)
             except Exception as error:
                 self._reject(error)
         elif self._ended:
@@ -80,9 +86,10 @@ class Feed(abc.DisposableBase):
 
     def on_many(self, values: Sequence[Any]) -> None:
         """Emits them all."""
-        if self._many is not None and is_on(self._loop) and not self._stopped:
+        many = self._fed._accept_many
+        if many is not None and is_on(self._loop) and not self._stopped:
             try:
-                self._many(values)
+                many(values)
             except Exception as error:
                 self._reject(error)
         else:
@@ -91,16 +98,23 @@ class Feed(abc.DisposableBase):
 
     def _reject(self, error: Exception) -> None:
         self.dispose()
-        self._on_error(error)
+        self._fed._fail(error)
 
     def _fail(self, error: Exception) -> None:
         if self._stopped:
             dropped(error, "an error came after the end of the subscription")
             return
         self._stopped = self._ended = True
-        self._on_error(error)
+        self._fed._fail(error)
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
+        forget(task)
+        self._task = None
+        if task.cancelled():
+            # it keeps what it was cancelled with, which keeps its frames, which may keep the task; to be told
+            # of it once takes it away
+            with suppress(asyncio.CancelledError):
+                task.exception()
         # here and not in the coroutine: a task may be cancelled before its first step
         if not self._stopped:
             cause = "cancelled" if task.cancelled() else f"ended by {type(task.exception()).__name__}"
@@ -108,5 +122,5 @@ class Feed(abc.DisposableBase):
 
     def dispose(self) -> None:
         self._stopped = True
-        if not self._ended:
-            self._task.cancel()
+        if not self._ended and self._task is not None:
+            cancel(self._task)

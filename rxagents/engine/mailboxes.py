@@ -51,7 +51,7 @@ class Mailbox(abc.ObserverBase[T], Demand, Generic[T]):
     def on_next(self, value: T) -> None:
         items = self.items
         items.append(value)
-        if len(items) == self._full:
+        if len(items) >= self._full and not self._is_full:
             self._is_full = True
             self._watchers.tell()
         self.wake()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from reactivex import abc
@@ -56,7 +57,7 @@ class Sink(Subscription, abc.ObserverBase[T], Generic[T]):
         on_completed: Callable[[], None] | None = None,
     ) -> None:
         super().__init__(loop)
-        if isinstance(on_next, abc.SubjectBase):
+        if _is_subject(on_next.__class__):
             # who reads that, such as behind `share()`, is not known: it must not wait for the first of them
             self.demand = None
         self._observer: abc.ObserverBase[T] | None = None
@@ -143,8 +144,9 @@ class Sink(Subscription, abc.ObserverBase[T], Generic[T]):
             dropped(error, "a subscriber raised after its subscription had ended")
             return
         self.stopped = True
+        on_error = self._hears_errors()
         self._tear_down()
-        self._tell(error)
+        self._tell(error, on_error)
 
     def on_error(self, error: Exception) -> None:
         if self._telling and not self.stopped:
@@ -157,7 +159,7 @@ class Sink(Subscription, abc.ObserverBase[T], Generic[T]):
             dropped(error, "an error came after the end of the subscription")
             return
         self.stopped = self._over = True
-        self._tell(error)
+        self._tell(error, self._hears_errors())
         self._tear_down()
 
     def on_error_first(self, error: Exception) -> None:
@@ -165,8 +167,10 @@ class Sink(Subscription, abc.ObserverBase[T], Generic[T]):
         if not self.stopped:
             self.on_error(error)
 
-    def _tell(self, error: Exception) -> None:
-        on_error = self._on_error if self._observer is None else self._observer.on_error
+    def _hears_errors(self) -> Callable[[Exception], None] | None:
+        return self._on_error if self._observer is None else self._observer.on_error
+
+    def _tell(self, error: Exception, on_error: Callable[[Exception], None] | None) -> None:
         if on_error is None:
             dropped(error, "a stream failed and its subscriber has no on_error")
             return
@@ -192,6 +196,18 @@ class Sink(Subscription, abc.ObserverBase[T], Generic[T]):
             except Exception as error:
                 dropped(error, "a subscriber's on_completed raised")
         self._tear_down()
+
+    def _tear_down(self) -> None:
+        super()._tear_down()
+        # the observer may refer to this one, to leave by: what has ended would be garbage to be searched for
+        self._observer = self._on_many = self._on_error = self._on_completed = None
+        self._on_next = _ignore
+
+
+@lru_cache(maxsize=64)
+def _is_subject(kind: Any) -> bool:
+    # remembered: to ask an abstract class takes as long as all the rest of a subscription's beginning
+    return issubclass(kind, abc.SubjectBase)
 
 
 def _ignore(_: object) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from reactivex import abc
 from reactivex.disposable import Disposable
@@ -64,18 +64,21 @@ class Subscription(abc.DisposableBase):
             return
         self._release = retain(self.loop)
         try:
-            # again, as a trampoline or a hop lies between
-            with demanded_by(self.demand):
+            if current_demand() is self.demand:
                 teardown = start(self)
+            else:  # a trampoline or a hop lies between
+                with demanded_by(self.demand):
+                    teardown = start(self)
         except Exception as error:
             self.on_error(error)
             return
         if teardown is not None:
-            teardown = teardown if isinstance(teardown, abc.DisposableBase) else Disposable(teardown)
+            # by its form, as `isinstance` of an abstract class is slow
+            ending: Any = teardown if hasattr(teardown, "dispose") else Disposable(cast(Any, teardown))
             if self._torn:
-                let_go(teardown)
+                let_go(ending)
             else:
-                self._teardown = teardown  # which refers to this one: let go of at the end
+                self._teardown = ending  # which refers to this one: let go of at the end
 
     def dispose(self) -> None:
         """Ends the subscription, from any thread: nothing that comes after it is told."""

@@ -6,23 +6,47 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-__all__ = ["cancelled_tasks_ended", "keep", "to_its_end"]
+__all__ = ["at_cancel", "cancel", "cancelled_tasks_ended", "forget", "keep", "to_its_end"]
 
 # The loop holds its tasks weakly; a task that waits for nothing but its own subscription would be
 # collected while somebody still listens.
 _tasks: set[asyncio.Task[Any]] = set()
+forget = _tasks.discard
 
 
 def keep(task: asyncio.Task[Any], on_end: Callable[[asyncio.Task[Any]], None] | None = None) -> None:
-    """Keeps a task until it has ended; `on_end` is called then."""
+    """Keeps a task until it has ended.
+
+    Args:
+        task: Any.
+        on_end: Called then; it is to forget the task. Nothing stands between, since there are thousands.
+    """
     _tasks.add(task)
+    task.add_done_callback(on_end or forget)
 
-    def ended(task: asyncio.Task[Any]) -> None:
-        _tasks.discard(task)
-        if on_end is not None:
-            on_end(task)
 
-    task.add_done_callback(_tasks.discard if on_end is None else ended)
+_at_cancel: dict[asyncio.Task[Any], Callable[[], None]] = {}
+
+
+def at_cancel(action: Callable[[], None] | None) -> None:
+    """Says what to let go of in the very moment in which `cancel` cancels this task; None: nothing more.
+
+    The task itself learns of it in the loop's next round. Before that all levels of a team end that were
+    left with it, however many there are.
+    """
+    task = asyncio.current_task()
+    if action is None:
+        _at_cancel.pop(task, None)  # type: ignore[arg-type]
+    elif task is not None:
+        _at_cancel[task] = action
+
+
+def cancel(task: asyncio.Task[Any]) -> None:
+    """Cancels a task; what it is to let go of at once, it lets go of now."""
+    action = _at_cancel.pop(task, None)
+    if action is not None:
+        action()
+    task.cancel()
 
 
 async def cancelled_tasks_ended() -> None:
@@ -50,4 +74,7 @@ async def to_its_end(closing: Coroutine[Any, Any, None]) -> None:
     if not task.cancelled():
         task.exception()  # it is gone, however it went; what was said before counts
     if cancelled is not None:
-        raise cancelled
+        try:
+            raise cancelled
+        finally:
+            del cancelled  # which refers to this frame: else all that led here waits for the collector

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import aiohttp
 import httpx2
 
@@ -31,15 +28,16 @@ _KINDS: tuple[tuple[type[Exception], type[httpx2.HTTPError]], ...] = (
 )
 
 
-@contextmanager
-def mapped() -> Iterator[None]:
+class mapped:
     """Raises for what aiohttp raises within what httpx2 would raise."""
-    try:
-        yield
-    except httpx2.HTTPError:
-        raise
-    except Exception as error:
-        for kind, as_kind in _KINDS:
-            if isinstance(error, kind):
-                raise as_kind(type(error).__name__) from error
-        raise
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, httpx2.HTTPError):
+            for kind, as_kind in _KINDS:
+                if isinstance(error, kind):
+                    raise as_kind(type(error).__name__) from error

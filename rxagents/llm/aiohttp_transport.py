@@ -11,6 +11,7 @@ import sys
 from base64 import b64encode
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from ssl import SSLContext
 from typing import Any
 from weakref import WeakSet
@@ -18,11 +19,11 @@ from weakref import WeakSet
 import aiohttp
 import httpx2
 from aiohttp import ClientSession, ClientTimeout
-from openai import DefaultAsyncHttpxClient
 from yarl import URL
 
 from .aiohttp_errors import mapped
 from .aiohttp_pools import new_session, taken_sockets
+from .repeated_requests import RepeatingClient
 
 __all__ = ["AiohttpClient"]
 
@@ -31,7 +32,7 @@ __all__ = ["AiohttpClient"]
 _PIECE = 65_536
 
 
-class AiohttpClient(DefaultAsyncHttpxClient):
+class AiohttpClient(RepeatingClient):
     """An `httpx2.AsyncClient` with the defaults of the `openai` package, over aiohttp.
 
     What aiohttp does not know, a SOCKS proxy for one, goes over httpx2's own transport.
@@ -94,6 +95,9 @@ class _AiohttpTransport(httpx2.AsyncBaseTransport):
             await session.close()
 
     async def _place(self, seconds: float | None) -> None:
+        if not self._places.locked():  # as mostly: it is taken at once, and no clock need be set
+            await self._places.acquire()
+            return
         try:
             async with asyncio.timeout(seconds):
                 await self._places.acquire()
@@ -113,19 +117,23 @@ class _AiohttpTransport(httpx2.AsyncBaseTransport):
         taken: list[asyncio.Transport] = []
         token = taken_sockets.set(taken)
         try:
-            async with _sending(content, limits.get("write")) as data:
+            ask = partial(
+                self._session.request,
+                request.method,
+                URL(str(url), encoded=True),
+                headers=headers,
+                allow_redirects=False,  # httpx2 follows them
+                timeout=ClientTimeout(connect=limits.get("connect"), sock_read=limits.get("read")),
+                server_hostname=request.extensions.get("sni_hostname"),
+                proxy=self._proxy,
+                proxy_headers=self._for_proxy,
+            )
+            if len(content) <= _PIECE:
                 with mapped():
-                    return await self._session.request(
-                        request.method,
-                        URL(str(url), encoded=True),
-                        headers=headers,
-                        data=data,
-                        allow_redirects=False,  # httpx2 follows them
-                        timeout=ClientTimeout(connect=limits.get("connect"), sock_read=limits.get("read")),
-                        server_hostname=request.extensions.get("sni_hostname"),
-                        proxy=self._proxy,
-                        proxy_headers=self._for_proxy,
-                    )
+                    return await ask(data=content or None)
+            async with _sending(content, limits.get("write")) as pieces:
+                with mapped():
+                    return await ask(data=pieces)
         except BaseException:
             for transport in taken:
                 transport.abort()  # closing would wait until what is left of the request is sent
@@ -164,10 +172,7 @@ class _Body(httpx2.AsyncByteStream):
 
 @asynccontextmanager
 async def _sending(content: bytes, seconds: float | None) -> AsyncGenerator[Any, None]:
-    """What to give to aiohttp as the content of a request, and the time in which it must get off."""
-    if len(content) <= _PIECE:
-        yield content or None
-        return
+    """What to give to aiohttp as a content that is long, each piece of which must get off in time."""
     deadline = asyncio.timeout(None)
     loop = asyncio.get_running_loop()
     sending = True

@@ -97,5 +97,10 @@ def _settle() -> None:
         thread.join(1)
 
 
+def _renew() -> None:
+    global _lock
+    _lock = threading.Lock()  # another thread may have held it
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_settle)
+    os.register_at_fork(before=_settle, after_in_child=_renew)

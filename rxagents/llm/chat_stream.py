@@ -20,7 +20,7 @@ from .sse import SSEDecoder
 __all__ = ["ChatStreamDecoder"]
 
 _STANDARD = frozenset(("content", "function_call", "refusal", "role", "tool_calls"))
-_TRIES = 4
+_TRIES = 4  # each time that a form fits is worth one more
 _CALL = frozenset(("id", "function", "type", "index"))
 
 
@@ -69,19 +69,19 @@ class ChatStreamDecoder:
             ModelStreamError: The service reported an error within the stream.
             ModelProtocolError: A chunk is no JSON, or not of the shape of a chunk.
         """
-        if self.done:
-            return
         events = self._sse.cut(chunk)
-        for run in (events,) if self._form is None else self._form.runs(events):
+        form = self._form if self._sse.cuts else None
+        for run in (events,) if form is None else form.runs(events):
+            if self.done:
+                return
             if isinstance(run, list):
                 deltas += run
+                self._tries = min(self._tries + 1, _TRIES)
             else:
                 self._decode(run, deltas)
 
     def _decode(self, events: bytes, deltas: list[Kept]) -> None:
         for name, data in self._sse.decode(events):
-            if self.done:
-                return
             if data.startswith(b"[DONE]"):
                 self.done = True
                 return
@@ -171,9 +171,10 @@ class ChatStreamDecoder:
             else:
                 delta = _increment(raw, data)
             deltas.append(delta)
-            if self._tries and content:
-                self._form = form_of(data, chunk, delta)
-                self._tries = 0 if self._form else self._tries - 1
+            if content and self._tries and not (self._form and self._form.begins(data)):
+                # the first chunk names the role, perhaps, and some services tell the time in each
+                self._tries -= 1
+                self._form = form_of(data, chunk, delta) or self._form
 
 
 def _numbered(message: Any) -> Any:

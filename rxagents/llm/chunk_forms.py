@@ -37,15 +37,21 @@ class ChunkForm:
     """
 
     def __init__(self, before: str, after: str, end: str | None, said: Delta) -> None:
+        self._before = before.encode()
         self._begin = f"data: {before}"
         self._after = after
         self._end = f"{after if end is None else end}\n\n"
         self._next = self._end + self._begin
+        self._least = len(self._next)  # in less, the two would overlap
         # to be looked for in its place, since that takes a tenth of the time
         self._short = before[-_SHORT:]
         self._until_short = len(self._next) - len(self._short)
         self._padded = end is not None
         self._said: dict[str, Any] | None = None if said == delta(said["content"]) else dict(said)
+
+    def begins(self, data: bytes) -> bool:
+        """Whether a chunk begins as those of this form."""
+        return data.startswith(self._before)
 
     def runs(self, events: bytes) -> list[list[Kept] | bytes]:
         """What the events say, in order; where that is in their words alone. The others have to be parsed."""
@@ -53,7 +59,7 @@ class ChunkForm:
             text = events.decode()
         except UnicodeDecodeError:
             return [events]
-        if not (text.startswith(self._begin) and text.endswith(self._end)):
+        if not (text.startswith(self._begin) and text.endswith(self._end) and len(text) >= self._least):
             return [events]
         between = text[len(self._begin) : -len(self._end)]
         parts = between.split(self._short)

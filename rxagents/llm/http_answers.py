@@ -15,14 +15,14 @@ from typing import Any, Protocol, cast
 
 import httpx2
 
-from ..engine.demands import current_demand
-from ..engine.tasks import to_its_end
+from ..engine.demands import Demand, current_demand
+from ..engine.tasks import at_cancel, to_its_end
 from ..errors import ModelProtocolError
 from ..kept_deltas import Deltas, Kept
 from ..values import Completion
 from .event_json import quoted
 from .ready_reads import ReadyReads
-from .still_sockets import left_alone
+from .still_sockets import hang_up, left_alone
 
 __all__ = ["AnswerDecoder", "HTTPAnswer"]
 
@@ -72,11 +72,11 @@ class HTTPAnswer:
         self._response = response
         self._demand = current_demand()
         self._chunks = _chunks(response)
-        self._reads = ReadyReads(self._chunks, PIECE, self._room)
+        self._reads = ReadyReads(self._chunks, PIECE, partial(_room, self._demand))
 
     @property
     def received(self) -> int:
-        return self._reads.received
+        return self._response.num_bytes_downloaded or self._reads.received
 
     async def read(self, decoder: AnswerDecoder, emit: Callable[[Sequence[Any]], object]) -> Completion:
         """Emits the deltas as they come, and returns the completion.
@@ -95,6 +95,7 @@ class HTTPAnswer:
             ModelConnectionError: The body ended before the answer was whole.
             Exception: What the transport raises.
         """
+        at_cancel(self._hang_up)
         try:
             begun = await self._begun()
             first = begun.lstrip(_BLANK)[:1]
@@ -111,14 +112,15 @@ class HTTPAnswer:
             error.request = self._response.request  # which says what timeouts it had
             raise
         finally:
+            at_cancel(None)
             try:
                 await self._reads.aclose()
             finally:
                 if not self._response.is_closed:
                     await to_its_end(self._let_go())
 
-    def _room(self) -> int:
-        return PIECE if self._demand is None else self._demand.room
+    def _hang_up(self) -> None:
+        hang_up(self._response)
 
     async def _begun(self) -> bytes:
         """The first reads, up to one that is not blank."""
@@ -130,7 +132,6 @@ class HTTPAnswer:
         return begun
 
     async def _stream(self, decoder: AnswerDecoder, emit: Callable[[Sequence[Any]], object]) -> None:
-        task = cast(asyncio.Task[Any], asyncio.current_task())
         demand = self._demand
         async for read in self._reads:
             deltas: list[Kept] = []
@@ -139,22 +140,24 @@ class HTTPAnswer:
             finally:
                 if deltas:  # what came before an error is not lost
                     emit(Deltas(deltas))
-            if decoder.done or task.cancelling():
+            if decoder.done or _cancelled():
                 break
             if demand is not None and not demand.wanted and not self._reads.waits:
                 # the socket is not read meanwhile, so that TCP holds the service back
                 with left_alone(self._response):
                     await demand.granted()
-        if task.cancelling():
+        if _cancelled():
             # Whoever hears the answer has left while it was told. Where the rest is there already,
             # reading on would not notice that before the last of it.
             raise asyncio.CancelledError
+        await asyncio.sleep(0)  # who was told of the tokens need not wait for what is done at the end
         _emitted(decoder.close, emit)
         # The answer is whole, so it does not matter any more how its body ends.
         with suppress(Exception):
             async with asyncio.timeout(_PATIENCE):
                 async for _ in self._reads:
                     pass
+                await self._response.aclose()
 
     async def _let_go(self) -> None:
         # In this order: a generator that is closed first would close the response from within.
@@ -162,12 +165,19 @@ class HTTPAnswer:
         await self._chunks.aclose()
 
 
+def _room(demand: Demand | None) -> int:
+    # no method: the answer would refer to itself, and with it all that came wait for the collector
+    return PIECE if demand is None else demand.room
+
+
 def _chunks(response: httpx2.Response) -> AsyncGenerator[bytes, None]:
     """The reads of the body."""
-    if response.is_stream_consumed or "content-encoding" in response.headers:
-        return response.aiter_bytes()
-    # without the two generators that would look for a coding, and for sizes, at each read
-    return cast(AsyncGenerator[bytes, None], aiter(cast(httpx2.AsyncByteStream, response.stream)))
+    if not (response.is_closed or response.is_stream_consumed or "content-encoding" in response.headers):
+        # without the two generators that would look for a coding, and for sizes, at each read
+        chunks = aiter(cast(httpx2.AsyncByteStream, response.stream))
+        if isinstance(chunks, AsyncGenerator):
+            return chunks
+    return response.aiter_bytes()
 
 
 def _emitted(decode: Callable[[list[Kept]], None], emit: Callable[[Sequence[Any]], object]) -> None:
@@ -178,6 +188,11 @@ def _emitted(decode: Callable[[list[Kept]], None], emit: Callable[[Sequence[Any]
     finally:
         if deltas:
             emit(Deltas(deltas))
+
+
+def _cancelled() -> bool:
+    # asked anew each time: kept by name, the task would be held by the error that it is cancelled with
+    return cast(asyncio.Task[Any], asyncio.current_task()).cancelling() > 0
 
 
 def _page(response: httpx2.Response, begun: bytes) -> ModelProtocolError:

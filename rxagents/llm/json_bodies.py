@@ -86,8 +86,8 @@ def _bytes(value: object) -> bytes:
     return _dumped(value).encode("utf-8", "replace")
 
 
-def _dumped(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+# `json.dumps` would make it anew for each value
+_dumped = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
 def _place(value: object, path: str = "", depth: int = 0) -> str:

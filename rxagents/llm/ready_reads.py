@@ -40,12 +40,12 @@ class ReadyReads(AsyncIterator[bytes]):
         self._step: Any = None
         self._awaited: Any = None
         self._end: Exception | None = None
-        self._put_back = b""
+        self._there: list[bytes] = []  # the next one last
         self.received = 0
 
     def put_back(self, read: bytes) -> None:
-        """The next read begins with this one."""
-        self._put_back = read + self._put_back
+        """The next read is this one."""
+        self._there.append(read)
         self.received -= len(read)
 
     @property
@@ -54,11 +54,14 @@ class ReadyReads(AsyncIterator[bytes]):
 
     @coroutine
     def __anext__(self) -> Generator[Any, Any, bytes]:
-        if self._put_back:
-            read, self._put_back = self._put_back, b""
+        if self._there:
+            read = self._there.pop()
         elif self._end is not None:
             end, self._end = self._end, None
-            raise end
+            try:
+                raise end
+            finally:
+                del end  # which refers to this frame: else all of the answer waits for the collector
         else:
             step, awaited = self._step, self._awaited
             self._step = self._awaited = None
@@ -82,25 +85,30 @@ class ReadyReads(AsyncIterator[bytes]):
 
     def _cut(self, read: bytes) -> bytes:
         """The beginning of a read, so that however much a transport reads, little of it comes at once."""
-        # between two events, if that can be: so they are decoded fastest
-        end = read.rfind(_EVENT, 0, self._most) + len(_EVENT)
-        end = end if end > 1 else self._most
-        self._put_back = read[end:]
-        return read[:end]
+        pieces, begin = [], 0
+        while len(read) - begin > self._most:
+            # between two events, if that can be: so they are decoded fastest
+            end = read.rfind(_EVENT, begin, begin + self._most) + len(_EVENT)
+            end = end if end > begin + 1 else begin + self._most
+            pieces.append(read[begin:end])
+            begin = end
+        self._there += [read[begin:], *pieces[:0:-1]]
+        return pieces[0]
 
     def _with_those_behind(self, read: bytes) -> bytes:
         """A read that was there, and all behind it that are; the first that is not is asked for then."""
         reads = [read]
-        left, room = self._most - len(read), self._room() - read.count(_EVENT)
+        # an event has two lines, at least: so it counts where it comes in pieces, or with CRLF
+        left, lines = self._most - len(read), 2 * self._room() - read.count(b"\n")
         try:
-            while left > 0 and room > 0:
+            while left > 0 and lines > 0:
                 step = self._chunks.__anext__()
                 try:
                     self._awaited = step.send(None)
                 except StopIteration as there:
                     reads.append(there.value)
                     left -= len(there.value)
-                    room -= there.value.count(_EVENT)
+                    lines -= there.value.count(b"\n")
                 else:
                     self._step = step
                     break
@@ -113,6 +121,7 @@ class ReadyReads(AsyncIterator[bytes]):
 
         In the task that asked for it, which the transports expect; so `to_its_end` cannot do it.
         """
+        self._end = None  # which refers to this
         step, self._step = self._step, None
         if step is None:
             return
@@ -127,7 +136,10 @@ class ReadyReads(AsyncIterator[bytes]):
                 else:
                     awaited = step.send(None)
         if cancelled is not None:
-            raise cancelled
+            try:
+                raise cancelled
+            finally:
+                del cancelled  # which refers to this frame
 
 
 def _thrown(step: Any, error: BaseException) -> Generator[Any, Any, Any]:
@@ -146,6 +158,8 @@ def _thrown(step: Any, error: BaseException) -> Generator[Any, Any, Any]:
                 return (yield from step)
     except StopIteration as came:
         return came.value
+    finally:
+        del error  # which refers to this frame, too
 
 
 async def _shielded(awaited: Any) -> None:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Literal, TypeAlias, cast
 
 import httpx2
-from openai import AsyncOpenAI, AsyncStream
+from openai import NOT_GIVEN, AsyncOpenAI, AsyncStream
 from reactivex import Observable
 
 from ..engine.bridges import fed
@@ -24,6 +24,7 @@ from .clients import LoopClients
 from .failures import model_error
 from .http_answers import AnswerDecoder, HTTPAnswer
 from .json_bodies import encoded
+from .repeated_requests import whole_address
 from .requests import ChatRequest, LLMConstraints
 from .responses_bodies import RESPONSES
 from .wire_apis import WireAPI
@@ -67,7 +68,14 @@ class ServedModel:
         self._api = _api(settings.pop("api", None))
         self._client = client
         self._clients = clients
-        self._options: dict[str, Any] = {"headers": {"content-type": "application/json"}}
+        self._address_known: tuple[httpx2.URL, str, str] | None = None
+        # what is not given would be copied from the client's defaults, each time and deeply
+        self._options: dict[str, Any] = {
+            "headers": {"content-type": "application/json"},
+            "params": {},
+            "max_retries": NOT_GIVEN,
+            "timeout": NOT_GIVEN,
+        }
         self._options |= _limits(settings.pop("timeout", None), settings.pop("max_retries", None))
         self._params = settings
 
@@ -90,7 +98,7 @@ class ServedModel:
         answer: HTTPAnswer | None = None
         decoder: AnswerDecoder | None = None
         try:
-            response = await self._sent(client, self._api.path(client, model), content)
+            response = await self._sent(client, self._path(client, model), content)
             decoder = self._api.decoder(response.headers.get("x-request-id"))
             answer = HTTPAnswer(response)
             completion = await answer.read(decoder, sink.on_many)
@@ -110,6 +118,15 @@ class ServedModel:
         usage, reason = completion.usage, completion.finish_reason
         _log.debug("answer: model %s, agent %s, finish_reason %s, usage: %s", model, agent, reason, usage)
         sink.on_next(completion)
+
+    def _path(self, client: AsyncOpenAI, model: str) -> str:
+        path = self._api.path(client, model)
+        if self._client is not None or type(client) is not AsyncOpenAI:
+            return path  # it may look at the path, and make another of it
+        known = self._address_known
+        if known is None or known[0] is not client.base_url or known[1] != path:
+            known = self._address_known = client.base_url, path, whole_address(client.base_url, path)
+        return known[2]
 
     async def _sent(self, client: AsyncOpenAI, path: str, content: bytes) -> httpx2.Response:
         """The live response, its headers read and its body not."""

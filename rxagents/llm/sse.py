@@ -54,18 +54,24 @@ class SSEDecoder:
 
         Once there was a CR, or an event without an end in sight, it is the read as it came.
         """
-        if self._uncut is None:
+        uncut = self._uncut
+        if uncut is None:
             return chunk
-        data = self._uncut + chunk if self._uncut else chunk
-        if b"\r" in chunk or len(self._uncut) > _LONG:
+        data = uncut + chunk if uncut else chunk
+        if b"\r" in chunk or len(uncut) > _LONG:
             self._uncut = None
             return data
-        end = data.rfind(b"\n\n") + 2
+        end = data.rfind(b"\n\n", max(0, len(uncut) - 1)) + 2  # there was none before
         if end == len(data):
             self._uncut = b""
             return data
         self._uncut = data[end:] if end > 1 else data
         return data[:end] if end > 1 else b""
+
+    @property
+    def cuts(self) -> bool:
+        """Whether what `cut` has given is whole events, and nothing else."""
+        return self._uncut is not None
 
     def decode(self, chunk: bytes) -> list[ServerSentEvent]:
         """The events of what was cut."""
@@ -78,6 +84,7 @@ class SSEDecoder:
             and chunk.endswith(b"\n\n")
             and b"\r" not in chunk
         ):
+            self._first_line = False
             if chunk.find(b"\n") == len(chunk) - 2:
                 return [ServerSentEvent(None, chunk[6:-2])]
             data = chunk[6:-2].split(b"\n\ndata: ")

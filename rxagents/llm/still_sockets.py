@@ -1,4 +1,4 @@
-"""A socket that is left alone: no timeout may run out meanwhile.
+"""A socket that is left alone: no timeout may run out meanwhile. And one that is hung up at once.
 
 httpx2 counts its read timeout only while it reads. aiohttp counts it all the time, but for when it has
 told its transport to read no further: so it is told to. The way to it leads through private attributes;
@@ -7,13 +7,14 @@ where another version has none of them, its timeout counts on, and all else is a
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpx2
 
-__all__ = ["left_alone"]
+__all__ = ["hang_up", "left_alone"]
 
 
 @contextmanager
@@ -38,3 +39,27 @@ def _aiohttp_protocol(response: httpx2.Response) -> Any:
         stream = stream._stream
     connection = getattr(getattr(stream, "_aiohttp_response", None), "connection", None)
     return getattr(connection, "protocol", None)
+
+
+def hang_up(response: httpx2.Response) -> None:
+    """Tells the service, now, that nobody reads on; the connection is closed when the loop comes to it.
+
+    Only while the connection is this response's alone: one that went back to its pool may be another's.
+    """
+    with suppress(Exception):  # then it ends when it is closed
+        protocol = _aiohttp_protocol(response)
+        if protocol is not None:
+            end = protocol.transport.get_extra_info("socket")
+        elif response.extensions["http_version"] == b"HTTP/1.1" and not _httpcore_body(response)._closed:
+            end = response.extensions["network_stream"].get_extra_info("socket")
+        else:
+            return
+        end.shutdown(socket.SHUT_RDWR)
+
+
+def _httpcore_body(response: httpx2.Response) -> Any:
+    """httpcore's body of a response over HTTP/1.1, which is closed before its connection can be another's."""
+    stream: Any = response.stream
+    while not hasattr(stream, "_connection"):
+        stream = stream._httpcore_stream if hasattr(stream, "_httpcore_stream") else stream._stream
+    return stream

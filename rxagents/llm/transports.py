@@ -8,15 +8,15 @@ from ssl import SSLContext
 from typing import Literal, TypeAlias, cast
 
 import httpx2
-from openai import DefaultAsyncHttpxClient
 
 from ..errors import ConfigurationError
+from .repeated_requests import RepeatingClient
 
 __all__ = ["Transport", "chosen_transport", "new_http_client"]
 
 Transport: TypeAlias = Literal["aiohttp", "httpx"]
 
-_CLIENTS: dict[str, type[httpx2.AsyncClient]] = {"httpx": DefaultAsyncHttpxClient}
+_CLIENTS: dict[str, type[httpx2.AsyncClient]] = {"httpx": RepeatingClient}
 try:
     from .aiohttp_transport import AiohttpClient
 except (ImportError, AttributeError):  # there is none, or one that is too old

@@ -16,7 +16,6 @@ from ..engine.listenings import Listening
 from ..engine.sinks import Sink
 from ..kept_deltas import Deltas
 from ..places import where, words
-from ..replays import Replay
 from ..state_updates import StateUpdate
 from ..streams import MessageStream
 from ..values import FunctionResult, Usage
@@ -42,7 +41,7 @@ class _Frame:
         self.path: tuple[str, ...] = ()
         if block is not None and parent is not None:
             self.path = (*parent.path, block.name)
-        self.open: dict[Replay[Any], None] = {}
+        self.open = 0  # how many it holds that have not ended
         self.left = False
 
     @property
@@ -111,7 +110,7 @@ class _Serializer(Listening):
     def message(self, stream: MessageStream, frame: _Frame) -> None:
         if frame is self._root and is_input(stream) and not self._show_inputs:
             return
-        frame.open[stream] = None
+        frame.open += 1
         observer = _Deltas(self, stream, frame, self._sink)
         if stream.ended or stream._bound_loop() is self._sink.loop:
             # read as it is: what leads onto a loop is for those that are on another
@@ -128,13 +127,13 @@ class _Serializer(Listening):
             self._write_end(stream, frame, "interrupted")
         else:
             self._write_error(error, frame, stream.places, stream.id)
-        self._child_ended(stream, frame)
+        self._child_ended(frame)
 
     def completed(self, stream: MessageStream, frame: _Frame) -> None:
         """A message has ended."""
         cut = stream.result is not None and stream.result.finish_reason == "interrupted"
         self._write_end(stream, frame, "interrupted" if cut else "response")
-        self._child_ended(stream, frame)
+        self._child_ended(frame)
 
     def state(self, update: StateUpdate, frame: _Frame) -> None:
         if update.shown or self._show_state:
@@ -143,7 +142,7 @@ class _Serializer(Listening):
             self._sink.on_next((Mark("state", frame.path, update.id), content))
 
     def enter(self, block: Block, frame: _Frame) -> _Frame | None:
-        frame.open[block] = None
+        frame.open += 1
         inner = _Frame(block, frame)
         self._sink.on_next((Mark("start", inner.path, block.id), block.name))
         return inner
@@ -156,8 +155,8 @@ class _Serializer(Listening):
             self._write_error(error, frame, places, "" if block is None else block.id)
         self._close_if_done(frame)
 
-    def _child_ended(self, child: Replay[Any], frame: _Frame) -> None:
-        frame.open.pop(child, None)
+    def _child_ended(self, frame: _Frame) -> None:
+        frame.open -= 1
         self._close_if_done(frame)
 
     def _close_if_done(self, frame: _Frame) -> None:
@@ -168,7 +167,7 @@ class _Serializer(Listening):
                 self._write_result()
                 return
             self._sink.on_next((Mark("end", frame.path, block.id), block.name))
-            parent.open.pop(block, None)
+            parent.open -= 1
             frame = parent
 
     def _write_end(self, stream: MessageStream, frame: _Frame, kind: str) -> None:

@@ -29,7 +29,7 @@ from .ordering import concat_eager, whole
 from .speakers import ITEMS, NOT_IN_PARTS, Speaker, Unordered, check, no_message, spoken
 from .thing_sources import failing, inside, pulled_from, result_of
 
-__all__ = ["Speaker", "flatten", "items_of", "say", "stream", "unordered"]
+__all__ = ["Said", "Speaker", "flatten", "items_of", "say", "stream", "unordered"]
 
 
 def say(*things: Any) -> Observable[Item]:
@@ -129,11 +129,25 @@ def flatten(thing: Any, speaker: Speaker) -> Observable[Item]:
     Strings and dicts become new messages with each subscription.
     """
 
-    def start(sink: Sink[Item]) -> abc.DisposableBase:
-        items = items_of(thing, speaker)
-        return (just(*items) if isinstance(items, list) else items).subscribe(sink)
+    return Said(thing, speaker)
 
-    return Emitter(start)
+
+class Said(Emitter[Item]):
+    """What was said, as an observable; see `flatten`."""
+
+    def __init__(self, thing: Any, speaker: Speaker) -> None:
+        super().__init__(partial(_said, thing, speaker))  # no method: it would refer to itself
+        self._thing = thing
+        self._speaker = speaker
+
+    def items(self) -> list[Item] | Observable[Item]:
+        """What one subscription is told: a list, where all of it is at hand."""
+        return items_of(self._thing, self._speaker)
+
+
+def _said(thing: Any, speaker: Speaker, sink: Sink[Item]) -> abc.DisposableBase:
+    items = items_of(thing, speaker)
+    return (just(*items) if isinstance(items, list) else items).subscribe(sink)
 
 
 def items_of(thing: Any, speaker: Speaker) -> list[Item] | Observable[Item]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Awaitable
+from functools import partial
 
 from reactivex import Observable
 
 from ..blocks import Block
 from ..engine.bridges import fed
+from ..engine.sinks import Sink
 from ..participants import Emit, Participant
 from ..transcripts import Item, Transcript
 
@@ -21,7 +24,10 @@ class Composition(Participant):
         return Block(self.id, self.turn(transcript), catches_stops=True)
 
     def turn(self, transcript: Transcript) -> Observable[Item]:
-        return fed(lambda sink: self._run(transcript, sink.on_next))
+        return fed(partial(self._run_to, transcript))
+
+    def _run_to(self, transcript: Transcript, sink: Sink[Item]) -> Awaitable[None]:
+        return self._run(transcript, sink.on_next)
 
     @abstractmethod
     async def _run(self, transcript: Transcript, emit: Emit) -> None:

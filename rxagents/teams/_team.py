@@ -87,11 +87,6 @@ class Team(Composition):
         self.max_turns = check_number(f"team {id}", "max_turns", max_turns, 1)
 
     async def _run(self, transcript: Transcript, emit: Emit) -> None:
-        def add(item: Item) -> None:
-            nonlocal transcript
-            emit(item)
-            transcript = transcript.fold(item)
-
         speaker: str | None = None
         goes_on = [member.id for member in paused_members(self.members.values(), transcript)]
         for _ in range(self.max_turns):
@@ -101,7 +96,7 @@ class Team(Composition):
             if goes_on:  # a turn that waited for approval comes first
                 speaker = goes_on.pop(0)
             else:
-                speaker = await self._choose(transcript, candidates, add)
+                speaker, transcript = await self._choose(transcript, candidates, emit)
             stop, transcript = await take_turn(self.members[speaker], transcript, emit)
             if stop is not None:
                 return emit(result("agent-stop", ("info", "team/stop", self.id)))
@@ -114,9 +109,17 @@ class Team(Composition):
             return tuple(self.members)
         return self.allowed_transitions.get(speaker, ())
 
-    async def _choose(self, transcript: Transcript, candidates: tuple[str, ...], add: Emit) -> str:
+    async def _choose(
+        self, transcript: Transcript, candidates: tuple[str, ...], emit: Emit
+    ) -> tuple[str, Transcript]:
         if len(candidates) == 1:
-            return candidates[0]
+            return candidates[0], transcript
+
+        def add(item: Item) -> None:
+            nonlocal transcript
+            emit(item)
+            transcript = transcript.fold(item)
+
         constraints = getattr(self.llm, "constraints", LLMConstraints())
         agents = describe(
             self.members.values(), tools=self.include_tools_descriptions, transitions=self.allowed_transitions
@@ -153,7 +156,7 @@ class Team(Composition):
             _log.debug("%s: %s speaks next", self.id, chosen)
             data = {"team": self.id, "agent_id": chosen, "reason": reason}
             add(StateUpdate("choice", data, usage=answer.usage, log=(entry,)))
-            return chosen
+            return chosen, transcript
         told = " ".join(dict.fromkeys(error for _, error in wrong))
         raise located(
             RoutingError(

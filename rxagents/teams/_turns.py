@@ -40,6 +40,22 @@ async def take_turn(
         on_end: Called when it has said all, was not cut and asked for no stop, with what was said till then:
             before any reader hears that it has ended.
     """
+    block = turn_block(member, transcript)
+    if on_end is None and isinstance(block, Scope):
+        # nearly always; its frame is kept at each level of each conversation, and so has no closures
+        emit(block)
+        await until_ended(block)
+        return block.escaping_stop, _folded(transcript, [block])
+    return await _all_said(member, block, transcript, emit, on_end)
+
+
+async def _all_said(
+    member: Participant,
+    block: Item | None,
+    transcript: Transcript,
+    emit: Emit,
+    on_end: Callable[[Transcript], object] | None,
+) -> tuple[StateUpdate | None, Transcript]:
     said: list[Item] = []
     stop: StateUpdate | None = None
 
@@ -61,7 +77,6 @@ async def take_turn(
             told, on_end = on_end, None
             told(transcript.fold_all(said))
 
-    block = turn_block(member, transcript)
     if block is None:
         await forward(member(just(transcript)), pass_on)
     else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -48,9 +47,10 @@ class TurnState:
         self.over: Any = None
         self._transcript = transcript
         self._changed = changed
-        self._ids: set[str] = set()
+        # nearly always empty, in each turn that is going on: a set or a deque would be several times as large
+        self._ids: dict[str, None] = {}
         self._unfolded: list[StateUpdate] = []
-        self._untold: deque[StateUpdate] = deque()
+        self._untold: list[StateUpdate] = []
         self._lock = threading.Lock()
 
     @property
@@ -70,7 +70,7 @@ class TurnState:
         with self._lock:
             if change.id in self._ids:
                 return
-            self._ids.add(change.id)
+            self._ids[change.id] = None
             if change.variables:
                 self.variables = MappingProxyType({**self.variables, **change.variables})
             self._unfolded.append(change)
@@ -81,7 +81,7 @@ class TurnState:
     def untold(self) -> Iterator[StateUpdate]:
         """The changes that nobody has taken from here yet, in the order in which they came."""
         while self._untold:
-            yield self._untold.popleft()
+            yield self._untold.pop(0)
 
 
 class Context:

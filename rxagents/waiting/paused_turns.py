@@ -159,11 +159,15 @@ def _fragments(calls: tuple[ToolCall, ...]) -> list[Any]:
 
 def paused_turns(conversation: Transcript) -> list[PausedTurn]:
     """The turns that may be gone on with."""
+    if not conversation.variables:  # as mostly
+        return []
     return [turn for turn in _all(conversation) if turn.said(conversation)[1]]
 
 
 def paused_turn(agent: str, conversation: Transcript) -> PausedTurn | None:
     """The turn of an agent that is to be gone on with, or None."""
+    if not conversation.variables:
+        return None
     return next((turn for turn in paused_turns(conversation) if turn.agent == agent), None)
 
 

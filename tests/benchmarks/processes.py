@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from http.client import HTTPConnection
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +17,7 @@ from typing import Any
 
 from .contestants import Entry
 
-__all__ = ["Child", "ChildFailed", "Server", "Worker", "cores"]
+__all__ = ["Child", "ChildFailed", "Server", "Worker", "awake", "cores"]
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -120,6 +121,15 @@ class Child:
     def _said(self) -> str:
         self._errors.seek(0)
         return self._errors.read()[-2_000:].strip()
+
+
+def awake() -> AbstractContextManager[object]:
+    """Keeps the core of the workers from sleeping meanwhile, where there is such a one and Linux."""
+    core = cores()[0]
+    if core is None or not hasattr(os, "SCHED_IDLE"):
+        return nullcontext()
+    idler: Child = Child("the idler", [sys.executable, "-m", "tests.benchmarks.idler", str(core)])
+    return idler
 
 
 class Server(Child):

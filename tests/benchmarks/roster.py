@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from .contestants import Entry
 
-__all__ = ["BARE", "BLOCKING", "DISPOSED", "FAST", "FLOOR", "OPENAI", "ROWS", "STEEP", "VARIANTS"]
+__all__ = [
+    "BARE",
+    "BLOCKING",
+    "CLIENT",
+    "DISPOSED",
+    "FAST",
+    "FAST_CLIENT",
+    "FLOOR",
+    "OPENAI",
+    "ROWS",
+    "STEEP",
+    "VARIANTS",
+]
 
 _HERE = "tests.benchmarks.contestants"
 
@@ -13,6 +25,10 @@ BARE = Entry("openai, bare `async for`", f"{_HERE}.bare_openai")
 OPENAI = Entry("rxagents, 5 agents deep", f"{_HERE}.workflow:httpx:5")
 FAST = Entry("rxagents, 5 agents deep, fast", f"{_HERE}.workflow:aiohttp:5")
 
+# what the client itself takes: neither its models nor us
+CLIENT = Entry("openai, its raw bytes + jiter", f"{_HERE}.client_bytes:httpx")
+FAST_CLIENT = Entry("openai, its raw bytes + jiter, fast", f"{_HERE}.client_bytes:aiohttp")
+
 STEEP = Entry("rxagents, 20 agents deep, fast", f"{_HERE}.workflow:aiohttp:20")
 BLOCKING = Entry("rxagents, `run_stream` in a thread, fast", f"{_HERE}.workflow:aiohttp:5:blocking")
 DISPOSED = Entry("rxagents, 20 agents deep, disposed, fast", f"{_HERE}.workflow:aiohttp:20:pushed")
@@ -20,7 +36,8 @@ DISPOSED = Entry("rxagents, 20 agents deep, disposed, fast", f"{_HERE}.workflow:
 ROWS = (
     FLOOR,
     Entry("aiohttp + jiter", f"{_HERE}.aiohttp_bytes"),
-    Entry("openai, its raw bytes + jiter", f"{_HERE}.client_bytes:httpx"),
+    CLIENT,
+    FAST_CLIENT,
     BARE,
     OPENAI,
     FAST,

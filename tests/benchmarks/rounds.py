@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .contestants import Entry
-from .processes import ChildFailed, Server, Worker
+from .processes import ChildFailed, Server, Worker, awake
 from .roster import BARE, BLOCKING, DISPOSED, FAST, FLOOR, OPENAI, STEEP
 from .sizes import Sizes
 
@@ -74,8 +74,9 @@ def measured(sizes: Sizes, entries: Sequence[Entry], variants: Sequence[Entry], 
         _in_turn(bench, compared, sizes.rounds // 2 + 1, _padded)
         rows = {entry: worker for entry, worker in workers.items() if entry in entries}
         say("one read per token, a history, short requests")
-        for measure in (_paced, _history, _first):
-            _in_turn(bench, rows, sizes.rounds // 2 + 1, measure)
+        with awake():
+            for measure in (_paced, _history, _first):
+                _in_turn(bench, rows, sizes.rounds // 2 + 1, measure)
         say("leaving")
         _in_turn(bench, {entry: workers[entry] for entry in workers if entry != BLOCKING}, 1, _leave)
         if FLOOR in workers:
@@ -178,7 +179,12 @@ def _fresh(bench: Bench, entry: Entry, server: Server) -> None:
         server.used()
         before = server.used()["cpu"]
         told = worker.ask(
-            "streams", count=sizes.streams, tokens=sizes.stream_tokens, gap=sizes.stream_gap, seconds=300
+            "streams",
+            count=sizes.streams,
+            tokens=sizes.stream_tokens,
+            gap=sizes.stream_gap,
+            weigh=True,
+            seconds=300,
         )
         used = server.used()
         row.streams.append(told | {"busy": (used["cpu"] - before) / told["wall"], "late": used["late"]})

@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from .roster import BARE, BLOCKING, DISPOSED, FAST, FLOOR, OPENAI, STEEP
+from .roster import BARE, BLOCKING, CLIENT, DISPOSED, FAST, FAST_CLIENT, FLOOR, OPENAI, STEEP
 from .rounds import Bench, Row
 
 __all__ = ["Target", "at", "targets"]
@@ -62,7 +62,7 @@ def targets(bench: Bench, others: dict[str, float], *, brief: bool) -> list[Targ
     """
     rows = {
         entry: bench.rows.get(entry.name, Row(entry.name))
-        for entry in (BARE, BLOCKING, DISPOSED, FAST, FLOOR, OPENAI, STEEP)
+        for entry in (BARE, BLOCKING, CLIENT, DISPOSED, FAST, FAST_CLIENT, FLOOR, OPENAI, STEEP)
     }
     bare, floor, ours, fast = rows[BARE], rows[FLOOR], rows[OPENAI], rows[FAST]
     found: list[Target] = []
@@ -107,10 +107,13 @@ def targets(bench: Bench, others: dict[str, float], *, brief: bool) -> list[Targ
     say(5, "a late turn / an early one", lambda: others["turns"], 1.25, 1.25)
     ideal = bench.sizes.stream_tokens * bench.sizes.stream_gap / 1e6
     streams = f"{bench.sizes.streams} streams"
-    for row, way, most, room in ((fast, "rxagents, fast", 1.15, 1.7), (ours, "rxagents", 1.6, 2.5)):
+    for row, client, way, most, room in (
+        (fast, rows[FAST_CLIENT], "rxagents, fast", 1.15, 1.7),
+        (ours, rows[CLIENT], "rxagents", 1.6, 2.5),
+    ):
         say(6, f"{streams}, wall / ideal: {way}", _of_streams(row, "wall", ideal), most, room)
         say(6, f"{streams}, p99 lag: {way}", _of_streams(row, "lag_p99"), 100, 400, "ms")
-        say(6, f"{streams}, memory of one: {way}", _of_streams(row, "kib"), 60, 90, "KiB")
+        say(6, f"{streams}, memory of one, beside its client's: {way}", _beside(row, client), 60, 90, "KiB")
         say(6, f"{streams}, lost tokens: {way}", _of_streams(row, "lost"), 0, 0)
         if bench.sizes.many:
             say(6, f"{bench.sizes.many} streams, lost tokens: {way}", _lost_of_many(row), 0, 0)
@@ -150,6 +153,11 @@ def _cold(row: Row, bare: Row) -> float:
 
 def _of_streams(row: Row, what: str, ideal: float = 1) -> Callable[[], float]:
     return lambda: statistics.median(each[what] for each in row.streams) / ideal
+
+
+def _beside(row: Row, client: Row) -> Callable[[], float]:
+    """What a stream occupies above what the client that is under it does."""
+    return lambda: _of_streams(row, "kib")() - _of_streams(client, "kib")()
 
 
 def _lost_of_many(row: Row) -> Callable[[], float]:

@@ -7,8 +7,9 @@ from openai import AsyncOpenAI, DefaultAioHttpClient, DefaultAsyncHttpxClient
 
 __all__ = ["client"]
 
-# thousands of streams at once are to be open at once: by default all above 1,000 wait for a connection
-_LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=100)
+# thousands of streams are to be open at once: by default all above 1,000 wait for a connection, and with
+# aiohttp None stands for its own limit of 100
+_LIMITS = httpx2.Limits(max_connections=20_000, max_keepalive_connections=100)
 
 
 def client(url: str, transport: str) -> AsyncOpenAI:

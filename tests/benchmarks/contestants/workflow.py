@@ -17,25 +17,29 @@ from . import Contestant, Heard, Message
 __all__ = ["nested"]
 
 
-def nested(llm: LLM, deep: int, conversation: Conversation | None = None) -> Workflow:
-    """An agent in a team in a team …, so many in all."""
+def nested(llm: LLM, deep: int) -> Workflow:
+    """A workflow of an agent in a team in a team …, so many in all."""
+    return Workflow(_team(llm, deep))
+
+
+def _team(llm: LLM, deep: int) -> Participant:
     inner: Participant = Agent("agent", llm)
     for level in range(1, deep):
         inner = Team(llm, [inner], f"team{level}", max_turns=1)
-    return Workflow(inner, conversation)
+    return inner
 
 
 class Nested(Contestant):
     def __init__(self, llm: OpenAILLM, deep: int) -> None:
         self._llm = llm
-        self._deep = deep
+        self._team = _team(llm, deep)  # made once, as the peers' agents are, and asked in each conversation
 
     def held(self, messages: list[Message]) -> Conversation:
         # the last one is what is asked; it names the answer, so that one model, and its client, serves all
         return Conversation(messages[:-1])
 
     def workflow(self, conversation: Conversation) -> Workflow:
-        return nested(self._llm, self._deep, conversation.fork())
+        return Workflow(self._team, conversation.fork())
 
     async def read(self, model: str, conversation: Conversation, heard: Heard) -> None:
         async for mark, content in self.workflow(conversation).arun_stream(model):
