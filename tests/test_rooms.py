@@ -23,10 +23,9 @@ structured.plain_schemas structured.strict_schemas structured.json_texts structu
 structured.type_fields structured.partial_shapes structured.partial_choices structured.partial_types
 structured.json_reading structured.json_progress structured
 engine.daemon_executors engine.late_locks engine.trampolines engine.loops engine.demands
-engine.demanded_time engine.tasks engine.feeds engine.mailboxes
-engine.async_items
-engine.schedulers engine.subscriptions engine.sinks engine.emitters engine.steps engine.inlets engine.listenings engine.work engine.bridges
-engine.sync_items engine.limits engine.threads engine
+engine.demanded_time engine.tasks engine.feeds engine.mailboxes engine.async_items
+engine.schedulers engine.subscriptions engine.sinks engine.emitters engine.steps engine.inlets
+engine.listenings engine.work engine.bridges engine.sync_items engine.limits engine.threads engine
 recording.masks recording.redaction recording.journal_values recording.journals recording
 cursors reader_demands attended bound_loops end_callbacks replays delta_forms streams state_updates blocks
 ledgers transcripts witnesses message_callbacks followed_items conversations
@@ -64,7 +63,8 @@ teams._compositions teams._members teams._resuming teams._turns teams._routing t
 teams._sequence teams._links
 teams._chain teams._plans teams._unfinished teams._planning teams._planned_runs teams._planned_team
 teams._member_turns teams._concurrent_teams teams._parallel teams._switch teams._race teams
-operators._marks operators._serialized operators._markers operators._live operators._coalesced operators._messages
+operators._marks operators._serialized operators._markers operators._live operators._coalesced
+operators._messages
 operators._shared operators._text operators._retaken operators._twins operators._gate operators._tokens
 operators._error_messages operators._reading operators._transcript
 operators._until operators._budgets operators._limit operators._checkpoint operators._partials conversing

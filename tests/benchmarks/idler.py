@@ -1,4 +1,4 @@
-"""python -m tests.benchmarks.idler CORE: keeps a core from sleeping, for as long as its standard input is open.
+"""python -m tests.benchmarks.idler CORE: keeps a core from sleeping while its standard input is open.
 
 It runs only when nobody else wants to. A core that sleeps wakes up late and with cold caches: between two
 tokens that would cost more than most clients do, and other machines sleep otherwise.

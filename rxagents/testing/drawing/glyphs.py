@@ -92,7 +92,8 @@ def wrap(text: str, width: int) -> list[str]:
             lines.append(line)
         line = f"  {word}" if lines else word
         while cells(line) > width:
-            head = clip(line, width + 1).removesuffix("…")
+            # with more behind it: a line that is too long by one cell would be clipped nowhere
+            head = clip(f"{line}  ", width + 1).removesuffix("…")
             lines.append(head)
             line = f"  {line[len(head) :]}"
     return [*lines, line]
