@@ -18,7 +18,7 @@ from rxagents.testing.drawing.glyphs import cells
 from rxagents.testing.drawing.layouts import Layout, lay_out
 from rxagents.testing.drawing.scenes import scene_of
 from rxagents.testing.drawing.svg_marks import METRICS
-from rxagents.testing.lanes import Called, Kind, Lane, Returned
+from rxagents.testing.lanes import Called, Event, Kind, Lane, Returned
 from rxagents.testing.recordings.exchanges import RecordedError
 from tests.drawn_lanes import failed, lane, lanes, long_run, message, team, tools
 

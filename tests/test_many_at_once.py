@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import reactivex as rx
@@ -160,6 +161,18 @@ def test_who_takes_but_one_at_a_time_may_leave_between_two() -> None:
         sink: Sink[int] = Sink(asyncio.get_running_loop(), on_next)
         sink.on_many([1, 2, 3])
         assert told == [1, 2]
+
+    asyncio.run(main())
+
+
+def test_a_mock_is_told_one_by_one() -> None:
+    async def main() -> None:
+        stream, mock = burst(words("a", "b")), MagicMock()
+        stream.subscribe(mock)
+        await stream
+        assert [call.args[0]["content"] for call in mock.on_next.call_args_list] == ["a", "b"]
+        mock.on_many.assert_not_called()
+        mock.on_completed.assert_called_once_with()
 
     asyncio.run(main())
 

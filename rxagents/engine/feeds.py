@@ -56,8 +56,11 @@ class Feed(abc.DisposableBase):
         self._loop = loop
         self._fed = fed
         self._stopped = self._ended = False
-        self._task: asyncio.Task[None] | None = loop.create_task(self._drive(run))
-        keep(self._task, self._task_ended)
+        self._task: asyncio.Task[None] | None = None
+        self._task = task = loop.create_task(self._drive(run))
+        keep(task, self._task_ended)
+        if self._stopped and not self._ended:  # an eager task, which began at once, and was left meanwhile
+            cancel(task)
 
     async def _drive(self, run: Callable[[Any], Awaitable[None]]) -> None:
         try:

@@ -66,8 +66,8 @@ class Sink(Subscription, abc.ObserverBase[T], Generic[T]):
         if callable(getattr(on_next, "on_next", None)):
             # its other two methods are bound at the end: of thousands that are idle they would take room
             self._observer = on_next
-            self._on_many = getattr(on_next, "on_many", None)
-            self.passive = getattr(on_next, "passive", False)
+            if hasattr(on_next.__class__, "on_many"):  # one of ours: a mock has every attribute
+                self._on_many, self.passive = on_next.on_many, on_next.passive
             on_next, on_error, on_completed = on_next.on_next, None, None
         self._on_next: Callable[[T], None] = on_next or _ignore
         self._on_error = on_error
