@@ -458,7 +458,7 @@ def test_everything_keeps_its_distance_and_stays_on_the_page(recording: Lane) ->
 def test_a_note_that_is_too_long_by_one_cell_is_broken() -> None:
     drawing = draw(Lane((Event(0.0, "error", ValueError("a" * 60)),)), width=61)
     assert max(map(cells, drawing.text.split("\n"))) <= 61
-    assert drawing.text.count("a") == 60 + "ValueError".count("a")
+    assert "a" * 60 in "".join(drawing.text.split())
 
 
 @settings(deadline=None, max_examples=100)

@@ -75,8 +75,9 @@ def measured(sizes: Sizes, entries: Sequence[Entry], variants: Sequence[Entry], 
         rows = {entry: worker for entry, worker in workers.items() if entry in entries}
         say("one read per token, a history, short requests")
         with awake():
-            for measure in (_paced, _history, _first):
-                _in_turn(bench, rows, sizes.rounds // 2 + 1, measure)
+            _in_turn(bench, rows, sizes.rounds // 2 + 1, _paced)
+        for measure in (_history, _first):
+            _in_turn(bench, rows, sizes.rounds // 2 + 1, measure)
         say("leaving")
         _in_turn(bench, {entry: workers[entry] for entry in workers if entry != BLOCKING}, 1, _leave)
         if FLOOR in workers:

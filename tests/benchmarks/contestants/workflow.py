@@ -36,7 +36,9 @@ class Nested(Contestant):
 
     def held(self, messages: list[Message]) -> Conversation:
         # the last one is what is asked; it names the answer, so that one model, and its client, serves all
-        return Conversation(messages[:-1])
+        conversation = Conversation(messages[:-1])
+        _ = conversation.transcript  # folded, as one is that has grown message by message
+        return conversation
 
     def workflow(self, conversation: Conversation) -> Workflow:
         return Workflow(self._team, conversation.fork())
