@@ -11,6 +11,7 @@ wait for is read by another demand, of which one is enough.
 from __future__ import annotations
 
 import asyncio
+import threading
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from contextvars import ContextVar, Token
@@ -68,6 +69,9 @@ class Demand(Protocol):
                 watching.dispose()
 
 
+_making = threading.Lock()
+
+
 class Watchers:
     """Who watches something: each is told on the loop on which it began to watch, from any thread."""
 
@@ -82,7 +86,8 @@ class Watchers:
     def add(self, callback: Callable[[], None], cares: Watchers | None = None) -> abc.DisposableBase:
         """Calls back with each `tell`, until disposed; not while there is nobody who `cares`."""
         if self._all is None:
-            self._all = {}
+            with _making:  # two threads may be the first to watch
+                self._all = {} if self._all is None else self._all
         watcher = _Watcher(self._all, callback, cares)
         self._all[watcher] = None
         return watcher
