@@ -83,22 +83,26 @@ def calls_of_a_turn(askable: Callable[[], Any], before: int) -> int:
         workflow = Workflow(askable(), Conversation(said(before)))
         for _ in range(2):  # what is done once is done then
             assert await workflow.arun("And?") == "done"
-        counted = 0
-
-        def count(_: object, event: str, __: object) -> None:
-            nonlocal counted
-            counted += event == "call"
-
-        sys.setprofile(count)
-        try:
-            result = await workflow.arun("And?")
-        finally:
-            sys.setprofile(None)
-        assert result == "done"
-        assert result.text
-        return counted
+        return await calls_of_a_run(workflow)
 
     return asyncio.run(run())
+
+
+async def calls_of_a_run(workflow: Workflow) -> int:
+    counted = 0
+
+    def count(_: object, event: str, __: object) -> None:
+        nonlocal counted
+        counted += event == "call"
+
+    sys.setprofile(count)
+    try:
+        result = await workflow.arun("And?")
+    finally:
+        sys.setprofile(None)
+    assert result == "done"
+    assert result.text
+    return counted
 
 
 @pytest.mark.parametrize("name", ASKABLES)
@@ -109,22 +113,8 @@ def test_no_function_of_python_is_called_for_each_message_of_the_history(name: s
 
 def test_the_turns_of_an_agent_with_tools_cost_the_same_each() -> None:
     async def run() -> list[int]:
-        counts: list[int] = []
         workflow = Workflow(Agent("a", calling, tools=[look], reading_strategy=LAST))
-        for _ in range(40):
-            counted = 0
-
-            def count(_: object, event: str, __: object) -> None:
-                nonlocal counted
-                counted += event == "call"
-
-            sys.setprofile(count)
-            try:
-                await workflow.arun("And?")
-            finally:
-                sys.setprofile(None)
-            counts.append(counted)
-        return counts
+        return [await calls_of_a_run(workflow) for _ in range(40)]
 
     counts = asyncio.run(run())
     assert min(counts[-10:]) < min(counts[5:15]) * 1.1

@@ -278,12 +278,14 @@ def silent(server: OpenAIServer) -> list[RecordedRequest]:
 
 
 async def settled(server: OpenAIServer, storm: Storm) -> None:
-    """Waits until the server has seen all closed that was cancelled; then lets go of what is idle."""
+    """Waits until the server has seen all closed: what was cancelled, and then, let go of, what is idle."""
     loop = asyncio.get_running_loop()
     for request in list(server.requests):
         if not request.completed:
             closed = await loop.run_in_executor(None, request.closed.wait, WAIT)
             assert closed, f"still open after {request.events_sent} events: {request.body['messages'][-1]}"
     await storm.llm.aclose()
+    for request in list(server.requests):
+        assert await loop.run_in_executor(None, request.closed.wait, WAIT), "an idle connection is still open"
     for _ in range(20):
         await asyncio.sleep(0)

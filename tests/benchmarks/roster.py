@@ -26,8 +26,8 @@ OPENAI = Entry("rxagents, 5 agents deep", f"{_HERE}.workflow:httpx:5")
 FAST = Entry("rxagents, 5 agents deep, fast", f"{_HERE}.workflow:aiohttp:5")
 
 # what the client itself takes: neither its models nor us
-CLIENT = Entry("openai, its raw bytes + jiter", f"{_HERE}.client_bytes:httpx")
-FAST_CLIENT = Entry("openai, its raw bytes + jiter, fast", f"{_HERE}.client_bytes:aiohttp")
+CLIENT = Entry("openai's raw bytes + jiter", f"{_HERE}.client_bytes:httpx")
+FAST_CLIENT = Entry("openai's raw bytes + jiter, fast", f"{_HERE}.client_bytes:aiohttp")
 
 STEEP = Entry("rxagents, 20 agents deep, fast", f"{_HERE}.workflow:aiohttp:20")
 BLOCKING = Entry("rxagents, `run_stream` in a thread, fast", f"{_HERE}.workflow:aiohttp:5:blocking")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
-from jiter import from_json
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionMessageParam
 
 from . import Contestant, Heard, Message
+from .plain_events import listened
 from .shared_clients import client
 
 
@@ -21,16 +21,7 @@ class ClientBytes(Contestant):
             model=model, messages=cast(list[ChatCompletionMessageParam], conversation), stream=True
         )
         async with asking as response:
-            events = b""
-            async for data in response.iter_bytes():
-                *whole, events = (events + data).split(b"\n\n")
-                for event in whole:
-                    if event == b"data: [DONE]":
-                        continue
-                    choices = from_json(event[6:])["choices"]
-                    text: Any = choices[0]["delta"].get("content") if choices else None
-                    if text and heard(text):
-                        return
+            await listened(response.iter_bytes(), heard)
 
     async def close(self) -> None:
         await self._client.close()
