@@ -35,9 +35,11 @@ def at_cancel(action: Callable[[], None] | None) -> None:
     left with it, however many there are.
     """
     task = asyncio.current_task()
+    if task is None:
+        return
     if action is None:
-        _at_cancel.pop(task, None)  # type: ignore[arg-type]
-    elif task is not None:
+        _at_cancel.pop(task, None)
+    else:
         _at_cancel[task] = action
 
 
