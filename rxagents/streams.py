@@ -152,10 +152,6 @@ class MessageStream(Replay[Delta | FunctionResult]):
             return
         kept: Sequence[Kept] = items.kept if isinstance(items, Deltas) else items
         readers = self._readers
-        if len(readers) == 1 and readers[0].reads_on:
-            self._items.extend(kept)
-            readers[0].read()
-            return
         if all(reader.reads_on for reader in readers):
             self._items.extend(kept)
             for reader in readers:

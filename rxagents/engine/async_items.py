@@ -69,15 +69,11 @@ class AsyncItems(AsyncIterator[T], Generic[T]):
                 box.raise_error()
                 raise StopAsyncIteration
             box.wait()
-            waiter = bell.awaited()
             try:
-                if not (box.items or box.ended):  # rung meanwhile, by another thread
-                    await waiter
+                await bell.wait(box)
             except asyncio.CancelledError:
                 self.dispose()
                 raise
-            finally:
-                bell.no_longer(waiter)
 
     def _opened(self) -> tuple[Mailbox[T], AsyncBell]:
         if self._box is None or self._bell is None:

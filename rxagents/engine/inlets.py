@@ -148,7 +148,9 @@ class Inlet(abc.ObserverBase[T], abc.DisposableBase, Generic[T]):
 class _WideInlet(Inlet[T]):
     """Takes many items at once, where they come so."""
 
-    __slots__ = ("_on_many", "passive")
+    __slots__ = ("_on_many",)
+
+    passive = False
 
     def __init__(
         self,
@@ -159,11 +161,9 @@ class _WideInlet(Inlet[T]):
         group: Group | None = None,
         *,
         on_many: OnMany[T],
-        passive: bool,
     ) -> None:
         super().__init__(loop, on_next, on_error, on_completed, group)
         self._on_many = on_many
-        self.passive = passive
 
     def on_many(self, values: Sequence[T]) -> None:
         if self._queue or not is_on(self._loop):
@@ -236,15 +236,10 @@ def inlet(
     group: Group | None = None,
     *,
     on_many: OnMany[T] | None = None,
-    passive: bool = False,
 ) -> Inlet[T]:
-    """The inlet for a source, which does not hear it yet; as for `listen`.
-
-    Args:
-        passive: Whether who takes many at once acts on none of them; see Sink.
-    """
+    """The inlet for a source, which does not hear it yet; as for `listen`."""
     if not getattr(source, "keeps_demands", False):
         return _ForeignInlet(loop, on_next, on_error, on_completed, group)
     if on_many is None:
         return Inlet(loop, on_next, on_error, on_completed, group)
-    return _WideInlet(loop, on_next, on_error, on_completed, group, on_many=on_many, passive=passive)
+    return _WideInlet(loop, on_next, on_error, on_completed, group, on_many=on_many)

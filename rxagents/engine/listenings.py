@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from reactivex import Observable, abc
 
-from .inlets import OnMany, inlet
+from .inlets import inlet
 
 __all__ = ["Listening"]
 
@@ -67,10 +67,8 @@ class Listening(abc.DisposableBase):
         on_next: Callable[[T], object],
         on_error: Callable[[Exception], object],
         on_completed: Callable[[], object],
-        *,
-        on_many: OnMany[T] | None = None,
     ) -> None:
-        """Like `listen`; with `on_many`, who listens is passive, as a Sink says it."""
-        heard = inlet(source, loop, on_next, on_error, on_completed, self, on_many=on_many, passive=True)
+        """Like `listen`."""
+        heard = inlet(source, loop, on_next, on_error, on_completed, self)
         self.add(heard)
         heard.hear(source)

@@ -143,29 +143,16 @@ class AsyncBell:
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
-    def awaited(self) -> asyncio.Future[None]:
-        """Ends when it is rung. To be handed back after that, or instead.
-
-        Raises:
-            RuntimeError: Another one is out.
-        """
+    async def wait(self, box: Mailbox[Any]) -> None:
+        """Waits until it is rung, unless there is something in the box, or it has ended."""
         if self._waiter is not None:
             raise RuntimeError(
                 "another task waits for the next item of this iterator; let each task iterate for itself"
             )
         self._waiter = waiter = self._loop.create_future()
-        return waiter
-
-    def no_longer(self, waiter: asyncio.Future[None]) -> None:
-        """Nobody waits for this any more."""
-        if self._waiter is waiter:
-            self._waiter = None
-
-    async def wait(self, box: Mailbox[Any]) -> None:
-        """Waits until it is rung, unless there is something in the box, or it has ended."""
-        waiter = self.awaited()
         try:
-            if not (box.items or box.ended):
+            if not (box.items or box.ended):  # rung between the look into the box and now, by another thread
                 await waiter
         finally:
-            self.no_longer(waiter)
+            if self._waiter is waiter:
+                self._waiter = None

@@ -118,7 +118,6 @@ class _Serializer(Listening):
             self.add(reader)
             reader._start(stream._attach)
         else:
-            observer.passive = False
             self.listen(stream, self._sink.loop, observer.on_next, observer.on_error, observer.on_completed)
 
     def cut_short(self, stream: MessageStream, frame: _Frame, error: Exception) -> None:
